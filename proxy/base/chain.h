@@ -1,0 +1,73 @@
+// Chain: a queue of bytes on their way through: pieces of memory blocks and ranges of open files, in
+// order. Moving a chain moves no bytes. Owned by whoever holds it; stays on its thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "proxy/base/block.h"
+#include "proxy/base/fd.h"
+
+namespace sluice {
+
+// An open file that several pieces may name. Not to be confused with its path: a file that is
+// replaced while being served stays whole.
+using SharedFile = std::shared_ptr<const Fd>;
+
+class Chain {
+ public:
+  struct Piece {
+    BlockRef block;           // set: bytes in memory, from `data`
+    const char* data = nullptr;
+    SharedFile file;          // set: bytes of a file, from `offset`
+    uint64_t offset = 0;
+    uint64_t size = 0;
+    bool is_file() const { return file != nullptr; }
+    std::string_view view() const { return {data, static_cast<size_t>(size)}; }
+  };
+
+  Chain() = default;
+  Chain(Chain&& other) noexcept;
+  Chain& operator=(Chain&& other) noexcept;
+  ~Chain();
+
+  bool empty() const { return size_ == 0; }
+  uint64_t size() const { return size_; }
+  // Bytes held in memory (file ranges cost none).
+  uint64_t memory() const { return memory_; }
+  // What the pieces pin: whole blocks, however little of each is used.
+  bool starts_with_file() const { return count_ != 0 && front().is_file(); }
+
+  void append(BlockRef block, const char* data, size_t size);  // no copy
+  void append_copy(std::string_view bytes);  // fills the tail block where it may, else a new one
+  void append_file(SharedFile file, uint64_t offset, uint64_t size);
+  void append(Chain&& other);
+  // Copies memory (not file ranges) so that small bytes no longer pin large blocks.
+  void compact();
+  Chain take_front(uint64_t size);  // Requires: size <= this->size()
+  void drop_front(uint64_t size);   // Requires: size <= this->size()
+  void clear();
+
+  // For writers: pieces in order.
+  size_t piece_count() const { return count_; }
+  const Piece& piece(size_t index) const { return pieces_[first_ + index]; }
+  const Piece& front() const { return pieces_[first_]; }
+  // For codecs and tests; Requires: no file pieces.
+  std::string to_string() const;
+
+ private:
+  Piece& push();
+
+  // A small vector used as a queue: pieces_[first_ .. first_ + count_).
+  std::unique_ptr<Piece[]> pieces_;
+  uint32_t capacity_ = 0;
+  uint32_t first_ = 0;
+  uint32_t count_ = 0;
+  uint64_t size_ = 0;
+  uint64_t memory_ = 0;
+};
+
+}  // namespace sluice

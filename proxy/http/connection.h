@@ -1,0 +1,89 @@
+// What a codec's connection and its owner say to each other. ServerConnection (towards a client) is
+// owned by a session, ClientConnection (towards an upstream) by a pool. Both own their transport.
+// One thread. The owner destroys a connection only on a later tick than on_over() (loop.defer_delete).
+#pragma once
+
+#include <memory>
+
+#include "proxy/base/clock.h"
+#include "proxy/base/result.h"
+#include "proxy/event/loop.h"
+#include "proxy/http/stream.h"
+
+namespace sluice::http {
+
+// Ceilings and deadlines of client connections; the session copies them from the configuration.
+struct ServerLimits {
+  uint64_t request_line = 16 * 1024;
+  uint64_t header_block = 64 * 1024;  // without the request line
+  uint32_t header_count = 200;
+  uint64_t requests = 0;              // per connection; 0: no limit
+  Duration first_byte = std::chrono::seconds(60);  // connected, and nothing sent yet
+  Duration header = std::chrono::seconds(10);  // first byte of a head to its last
+  Duration idle = std::chrono::seconds(75);    // between requests
+  Duration body = std::chrono::seconds(30);    // between two reads of a body
+  uint64_t body_rate = 0;                      // bytes a second, averaged from the 10th second on; 0: none
+  Duration send = std::chrono::seconds(30);    // between two writes
+  Duration linger = std::chrono::seconds(5);   // after our FIN, for the client's
+  uint64_t linger_bytes = 1 << 20;             // discarded at most while lingering
+};
+
+// A request that the codec answered by itself because nobody above may see it.
+struct Rejection {
+  int status = 400;
+  std::string_view reason;  // for log and dropped_total: "malformed_header", "header_too_large", ...
+  std::string_view method;  // as far as they were understood; may be empty
+  std::string_view target;
+};
+
+class ServerOwner {
+ public:
+  // A whole head is in. Answers who hears of this stream from now on.
+  virtual ServerEvents& on_request(ServerStream& stream, RequestHead&& head) = 0;
+  virtual void on_rejected(const Rejection& rejection) = 0;
+  // Between requests with nothing in the buffers (true), or no longer (false).
+  virtual void on_idle(bool idle) = 0;
+  // The connection is closed. Destroy it on a later tick.
+  virtual void on_over() = 0;
+
+ protected:
+  ~ServerOwner() = default;
+};
+
+class ServerConnection : public event::Deferred {
+ public:
+  // Announce the end with the next answer (Connection: close, GOAWAY); never close an idle
+  // HTTP/1.1 connection first (DESIGN, law 3).
+  virtual void drain() = 0;
+  // Close now: idle ones politely, running ones cut.
+  virtual void close() = 0;
+};
+
+class ClientOwner {
+ public:
+  // The stream that was leased is over; the connection may be leased again if `reusable`.
+  virtual void on_stream_over(bool reusable) = 0;
+  // While idle: the other side closed, or sent what nobody asked for. Destroy on a later tick.
+  virtual void on_over() = 0;
+
+ protected:
+  ~ClientOwner() = default;
+};
+
+struct ClientLimits {
+  uint64_t header_block = 256 * 1024;
+  uint32_t header_count = 1000;
+  uint32_t interim = 100;                      // 1xx per answer
+  Duration send = std::chrono::seconds(60);    // between two writes
+};
+
+class ClientConnection : public event::Deferred {
+ public:
+  // A stream for one request. Requires: no stream is leased (h1, uwsgi).
+  virtual ClientStream& lease() = 0;
+  // No stream leased, nothing unread, the other side has not closed.
+  virtual bool is_idle() const = 0;
+  virtual uint64_t requests() const = 0;  // leased so far
+};
+
+}  // namespace sluice::http
