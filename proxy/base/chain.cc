@@ -18,6 +18,7 @@ Chain& Chain::operator=(Chain&& other) noexcept {
   count_ = std::exchange(other.count_, 0);
   size_ = std::exchange(other.size_, 0);
   memory_ = std::exchange(other.memory_, 0);
+  prepared_ = std::move(other.prepared_);
   return *this;
 }
 
@@ -77,6 +78,29 @@ void Chain::append_copy(std::string_view bytes) {
     append(std::move(block), data, n);
     bytes.remove_prefix(n);
   }
+}
+
+char* Chain::prepare(size_t size) {
+  if (count_ > 0) {
+    Piece& last = pieces_[first_ + count_ - 1];
+    if (!last.is_file() && !last.block->is_shared()) {
+      char* end = const_cast<char*>(last.data) + last.size;
+      if (static_cast<size_t>(last.block->data() + last.block->capacity() - end) >= size) return end;
+    }
+  }
+  prepared_ = size <= Block::kSize ? BlockRef::make() : BlockRef::make(size);
+  return prepared_->data();
+}
+
+void Chain::commit(size_t size) {
+  if (prepared_) {
+    const char* data = prepared_->data();
+    append(std::exchange(prepared_, BlockRef{}), data, size);
+    return;
+  }
+  pieces_[first_ + count_ - 1].size += size;
+  size_ += size;
+  memory_ += size;
 }
 
 void Chain::append_file(SharedFile file, uint64_t offset, uint64_t size) {

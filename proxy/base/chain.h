@@ -43,6 +43,9 @@ class Chain {
 
   void append(BlockRef block, const char* data, size_t size);  // no copy
   void append_copy(std::string_view bytes);  // fills the tail block where it may, else a new one
+  // `size` contiguous bytes at the tail to be written to, then commit(n <= size). For serializers.
+  char* prepare(size_t size);
+  void commit(size_t size);
   void append_file(SharedFile file, uint64_t offset, uint64_t size);
   void append(Chain&& other);
   // Copies memory (not file ranges) so that small bytes no longer pin large blocks.
@@ -68,6 +71,7 @@ class Chain {
   uint32_t count_ = 0;
   uint64_t size_ = 0;
   uint64_t memory_ = 0;
+  BlockRef prepared_;  // between prepare() and commit(), when the tail had no room
 };
 
 }  // namespace sluice
