@@ -7,9 +7,17 @@
 namespace sluice::event {
 
 Status IoWatcher::start(Loop& loop, int fd, IoEvents& events, Interest interest) {
-  stop();
   auto what = static_cast<short>(EV_READ | EV_CLOSED | EV_ET | EV_PERSIST);
   if (interest == Interest::kReadWrite) what = static_cast<short>(what | EV_WRITE);
+  return add(loop, fd, events, what);
+}
+
+Status IoWatcher::start_level(Loop& loop, int fd, IoEvents& events) {
+  return add(loop, fd, events, EV_READ | EV_PERSIST);
+}
+
+Status IoWatcher::add(Loop& loop, int fd, IoEvents& events, short what) {
+  stop();
   if (event_assign(&event_, loop.base(), fd, what, &IoWatcher::trampoline, this) != 0 ||
       event_add(&event_, nullptr) != 0) {
     return fail_errno(errno, Side::kUs, "watch descriptor");

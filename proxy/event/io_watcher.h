@@ -38,12 +38,15 @@ class IoWatcher {
 
   enum class Interest { kReadWrite, kRead };
   Status start(Loop& loop, int fd, IoEvents& events, Interest interest = Interest::kReadWrite);
+  // Level-triggered, for reading: for descriptors that are not read until they would block.
+  Status start_level(Loop& loop, int fd, IoEvents& events);
   void stop();
   bool is_started() const { return events_ != nullptr; }
   // The news goes to somebody else from now on (a connection that passes from pool to borrower).
   void redirect(IoEvents& events) { events_ = &events; }
 
  private:
+  Status add(Loop& loop, int fd, IoEvents& events, short what);
   static void trampoline(evutil_socket_t fd, short what, void* self) noexcept;
 
   Loop* loop_ = nullptr;

@@ -10,6 +10,7 @@
 #include <event2/event.h>
 
 #include "proxy/base/assert.h"
+#include "proxy/event/soon.h"
 
 namespace sluice::event {
 namespace {
@@ -109,9 +110,12 @@ void Loop::run_posted() {
 }
 
 void Loop::end_tick() {
-  while (!deferred_.empty() || !doomed_.empty()) {
-    const auto work = std::exchange(deferred_, {});
-    for (const auto& item : work) item();
+  while (soon_ != nullptr || !doomed_.empty()) {
+    while (soon_ != nullptr) {
+      SoonEvents& events = soon_->events_;
+      soon_->cancel();
+      events.on_soon();
+    }
     const auto doomed = std::exchange(doomed_, {});
   }
 }

@@ -23,6 +23,8 @@ class Deferred {
   virtual ~Deferred() = default;
 };
 
+class Soon;
+
 class Loop final : private IoEvents {
  public:
   static Result<std::unique_ptr<Loop>> make();
@@ -46,11 +48,10 @@ class Loop final : private IoEvents {
   void post(std::function<void()> work);
   // Deletes at the end of this tick: for objects that are still on the stack.
   void defer_delete(std::unique_ptr<Deferred> doomed) { doomed_.push_back(std::move(doomed)); }
-  // Runs at the end of this tick, from the loop (never inside the call). For the loop's thread.
-  void defer(std::function<void()> work) { deferred_.push_back(std::move(work)); }
 
  private:
   explicit Loop(event_base* base);
+  friend class event::Soon;
   void on_io(IoReady ready) override;
   void end_tick();
   void run_posted();
@@ -65,7 +66,8 @@ class Loop final : private IoEvents {
   int wake_fd_ = -1;  // eventfd; owned
   std::mutex mutex_;
   std::vector<std::function<void()>> posted_;  // guarded by mutex_
-  std::vector<std::function<void()>> deferred_;
+  Soon* soon_ = nullptr;            // in the order they were scheduled
+  Soon** soon_tail_ = &soon_;
   std::vector<std::unique_ptr<Deferred>> doomed_;
   IoWatcher wake_watcher_;
 };

@@ -60,15 +60,16 @@ void Timers::remove(Timer& timer) {
   timer.next_ = nullptr;
 }
 
-// Detaches the whole list first: a callback may arm timers into the very slot that is running.
+// Detaches the whole list first: a callback may arm timers into the very slot that is running, or
+// cancel others that are due with it.
 void Timers::run(Timer*& list) {
-  Timer* due = list;
+  running_ = list;
   list = nullptr;
-  if (due != nullptr) due->prev_ = &due;
-  while (due != nullptr) {
-    Timer& timer = *due;
-    due = timer.next_;
-    if (due != nullptr) due->prev_ = &due;
+  if (running_ != nullptr) running_->prev_ = &running_;
+  while (running_ != nullptr) {
+    Timer& timer = *running_;
+    running_ = timer.next_;
+    if (running_ != nullptr) running_->prev_ = &running_;
     timer.prev_ = nullptr;
     timer.next_ = nullptr;
     if (timer.deadline_ > tick_) {

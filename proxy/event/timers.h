@@ -81,6 +81,7 @@ class Timers {
   size_t armed_ = 0;
   std::array<std::array<Timer*, kSlots>, kLevels> slots_{};
   std::array<uint64_t, kLevels> occupied_{};
+  Timer* running_ = nullptr;  // the list that advance() is working off
 };
 
 }  // namespace sluice::event

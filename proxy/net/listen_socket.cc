@@ -1,0 +1,64 @@
+#include "proxy/net/listen_socket.h"
+
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+namespace sluice::net {
+namespace {
+
+bool answers(const SocketAddress& address) {
+  const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  return ::connect(probe.get(), address.data(), address.size()) == 0 || errno == EAGAIN;
+}
+
+void set_option(int fd, int level, int name) {
+  const int one = 1;
+  setsockopt(fd, level, name, &one, sizeof one);
+}
+
+}  // namespace
+
+Result<ListenSocket> ListenSocket::open(const config::Address& wanted, uint32_t backlog) {
+  auto address = SocketAddress::from(wanted);
+  if (!address) return tl::unexpected(address.error());
+  Fd fd(::socket(address->family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd.is_open()) return fail_errno(errno, Side::kUs, "socket for " + wanted.text);
+  if (address->is_unix()) {
+    struct stat status {};
+    const bool is_socket =
+        ::stat(wanted.host_or_path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode);
+    if (is_socket && !answers(*address)) ::unlink(wanted.host_or_path.c_str());
+  } else {
+    set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR);
+    set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY);  // accepted sockets inherit it
+    if (address->family() == AF_INET6) set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY);
+  }
+  if (::bind(fd.get(), address->data(), address->size()) != 0 ||
+      ::listen(fd.get(), static_cast<int>(backlog)) != 0) {
+    return fail_errno(errno, Side::kUs, "listen on " + wanted.text);
+  }
+  return ListenSocket(std::move(fd));
+}
+
+Status ListenSocket::hold_new_connections() {
+  if (local().is_unix()) return {};
+  // The filter sees the TCP header first: byte 13 holds the flags. SYN without ACK: drop; else pass.
+  sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, 0),
+      BPF_STMT(BPF_RET | BPF_K, 0x7fffffff),
+  };
+  const sock_fprog program{sizeof code / sizeof code[0], code};
+  if (setsockopt(fd_.get(), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0) {
+    return fail_errno(errno, Side::kUs, "hold new connections");
+  }
+  return {};
+}
+
+}  // namespace sluice::net

@@ -1,0 +1,39 @@
+// PlainTransport: bytes over a TCP or unix socket as they are. Owns the descriptor; registered with
+// the loop once, at birth. See transport.h for the contract.
+#pragma once
+
+#include "proxy/base/fd.h"
+#include "proxy/event/loop.h"
+#include "proxy/net/transport.h"
+
+namespace sluice::net {
+
+class PlainTransport final : public Transport, private event::IoEvents {
+ public:
+  // Takes a connected (or connecting) non-blocking socket.
+  static Result<std::unique_ptr<PlainTransport>> make(event::Loop& loop, Fd fd, TransportEvents& events);
+
+  void set_events(TransportEvents& events) override { events_ = &events; }
+  Io read(char* into, size_t room) override;
+  Io write(Chain& bytes) override;
+  void shutdown_write() override;
+  bool may_be_readable() const override { return readable_; }
+  int descriptor() const override { return fd_.get(); }
+  // on_writable() comes although no write was blocked: for a connect that is under way.
+  void expect_writable() { write_blocked_ = true; }
+
+ private:
+  PlainTransport(Fd fd, TransportEvents& events) : fd_(std::move(fd)), events_(&events) {}
+  void on_io(event::IoReady ready) override;
+  Io write_memory(Chain& bytes);
+  Io write_file(Chain& bytes);
+
+  Fd fd_;
+  TransportEvents* events_;
+  bool readable_ = false;       // the next read may find something
+  bool ended_ = false;          // a FIN may be queued behind the bytes: a short read proves nothing
+  bool write_blocked_ = false;
+  event::IoWatcher watcher_;    // last: no news reaches a half-dead transport
+};
+
+}  // namespace sluice::net
