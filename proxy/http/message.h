@@ -28,6 +28,16 @@ struct BodySize {
   bool is_unknown() const { return kind == Kind::kUnknown; }
 };
 
+// Who called and where: what CGI-like upstreams are told beside the head. The exchange fills it in;
+// the views stay valid as long as the exchange.
+struct RequestOrigin {
+  std::string_view client_address;  // without port; behind a trusted proxy the real one
+  uint16_t client_port = 0;
+  std::string_view server_address;
+  uint16_t server_port = 0;
+  std::string_view server_name;     // empty: the host of the authority
+};
+
 // Views point into headers.arena() (or at static text), so they move with the head.
 struct RequestHead {
   std::string_view method;     // as sent; case-sensitive
@@ -42,6 +52,7 @@ struct RequestHead {
   bool expects_continue = false;  // the client waits for 100 before its body (never for HTTP/1.0)
   std::string_view upgrade;    // the protocol asked for by Upgrade + Connection; empty when none
   BodySize body;
+  RequestOrigin origin;
   Headers headers;
 
   bool is(std::string_view m) const { return method == m; }
