@@ -4,9 +4,8 @@
 #pragma once
 
 #include <cstdint>
-#include <string_view>
-
 #include <string>
+#include <string_view>
 
 #include "proxy/base/chain.h"
 #include "proxy/http/framing.h"
@@ -35,13 +34,14 @@ class BodyDecoder {
   enum class State : uint8_t {
     kComplete, kLength, kUntilClose, kChunkSize, kChunkData, kChunkDataEnd, kTrailers,
   };
+  HeadResult<size_t> decode_data_end(std::string_view bytes);
   HeadResult<size_t> decode_chunk_size(std::string_view bytes);
   HeadResult<size_t> decode_trailers(std::string_view bytes);
 
   State state_ = State::kComplete;
   HeadLimits limits_;
   uint64_t left_ = 0;          // of the body (kLength) or of this chunk
-  uint64_t overhead_ = 0;      // bytes of chunk lines so far, against the payload (floods of extensions)
+  uint64_t overhead_ = 0;      // bytes of chunk lines that the payload has not paid for
   std::string partial_;        // a line that is not whole yet; bounded
   size_t scanned_ = 0;
   Headers trailers_;

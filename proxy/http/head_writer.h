@@ -14,6 +14,7 @@ struct WireFraming {
   bool chunked = false;         // the body is sent chunked: Transfer-Encoding is written
   bool close = false;           // Connection: close
   bool keep_alive = false;      // Connection: keep-alive (towards HTTP/1.0)
+  bool to_head = false;         // answers HEAD: no body must not be said as "Content-Length: 0"
 };
 
 // "GET /x HTTP/1.1", Host first, the fields, framing, CRLF.
