@@ -1,0 +1,50 @@
+// Listener: one address clients connect to, what is believed of them and what they may cost.
+// Plain values; part of Config.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <vector>
+
+#include "proxy/base/bytes.h"
+#include "proxy/base/clock.h"
+#include "proxy/config/values.h"
+
+namespace sluice::config {
+
+using namespace std::chrono_literals;
+
+struct ListenerLimits {
+  Bytes line = 16_KiB;
+  Bytes headers = 64_KiB;
+  uint32_t header_count = 200;
+  Bytes body = 1_GiB;
+  uint32_t connections = 10000;
+  uint64_t requests = 0;         // per connection; 0: no limit
+  Bytes body_rate = 0_B;         // per second, averaged from the 10th second; 0: no limit
+  bool operator==(const ListenerLimits&) const = default;
+};
+
+struct ListenerTimeouts {
+  Duration first_byte = 60s;     // connected and silent
+  Duration header = 10s;
+  Duration body = 30s;           // between two reads
+  Duration idle = 75s;           // above the ALB's 60 s
+  Duration send = 30s;           // between two writes
+  bool operator==(const ListenerTimeouts&) const = default;
+};
+
+enum class ProxyProtocol : uint8_t { kOff, kOptional, kRequired };
+
+struct Listener {
+  Address address;
+  std::vector<Network> trusted_proxies;
+  ProxyProtocol proxy_protocol = ProxyProtocol::kOff;
+  ListenerLimits limits;
+  ListenerTimeouts timeouts;
+  uint32_t backlog = 4096;
+  Place place;
+  bool operator==(const Listener&) const = default;
+};
+
+}  // namespace sluice::config

@@ -1,0 +1,49 @@
+#include "proxy/config/readers.h"
+
+namespace sluice::config {
+namespace {
+
+constexpr uint64_t kMostRequests = 1'000'000'000'000;
+
+void read_limits(MapReader& map, ListenerLimits& into) {
+  map.bytes("line", into.line, 256_B);
+  map.bytes("headers", into.headers, 1_KiB);
+  map.number("header_count", into.header_count, 10, 10'000);
+  map.bytes("body", into.body);
+  map.number("connections", into.connections, 1, 10'000'000);
+  map.number("requests", into.requests, 1, kMostRequests, "off");
+  map.bytes("body_rate", into.body_rate, 1_B, "off");
+}
+
+void read_timeouts(MapReader& map, ListenerTimeouts& into) {
+  map.duration("first_byte", into.first_byte, 10ms);
+  map.duration("header", into.header, 10ms);
+  map.duration("body", into.body, 10ms);
+  map.duration("idle", into.idle, 10ms);
+  map.duration("send", into.send, 10ms);
+}
+
+}  // namespace
+
+void read_listener(MapReader& map, Listener& into) {
+  into.place = place_of(map.node());
+  if (!map.has("address")) {
+    map.fault("address", "is missing; write the address to listen on, as in 0.0.0.0:8080");
+  }
+  read_address(map, "address", AddressUse::kListen, into.address);
+  for (const auto& item : read_items(map, "trusted_proxies")) {
+    const auto network = parse_network(item.scalar);
+    if (network) {
+      into.trusted_proxies.push_back(*network);
+    } else {
+      map.faults().add(item, network.error().detail);
+    }
+  }
+  map.choice("proxy_protocol", {"off"}, {"optional", "required"});
+  map.refuse("tls", "let the load balancer in front speak TLS");
+  map.section("limits", [&into](MapReader& m) { read_limits(m, into.limits); });
+  map.section("timeouts", [&into](MapReader& m) { read_timeouts(m, into.timeouts); });
+  map.number("backlog", into.backlog, 1, 65535);
+}
+
+}  // namespace sluice::config
