@@ -12,8 +12,8 @@ namespace sluice::http {
 namespace {
 
 constexpr size_t kChunkLine = 4 * 1024;
-// A chunk may cost this much beside each byte it brings, and a body this much beside that: chunks of
-// one byte pass, floods of extensions do not (RFC 9112 §7.1.1 asks for a limit on their sum).
+// A chunk may cost this much beside each byte it brings, and a body this much beside that: chunks
+// of one byte pass, floods of extensions do not (RFC 9112 §7.1.1 asks for a limit on their sum).
 constexpr uint64_t kOverheadPerByte = 16;
 constexpr uint64_t kOverhead = 64 * 1024;
 constexpr size_t kSizeDigits = 16;
@@ -38,7 +38,8 @@ size_t quoted_size(std::string_view text) {
   return 0;
 }
 
-// *( ";" token [ "=" ( token / quoted-string ) ] ), without the whitespace RFC 9112 §7.1.1 tolerates.
+// *( ";" token [ "=" ( token / quoted-string ) ] ), without the whitespace RFC 9112 §7.1.1
+// tolerates.
 bool are_extensions(std::string_view text) {
   while (!text.empty()) {
     if (text.front() != ';') return false;
@@ -78,13 +79,18 @@ std::optional<uint64_t> parse_chunk_line(std::string_view line) {
 BodyDecoder::BodyDecoder(BodyFraming framing, uint64_t length, const HeadLimits& trailer_limits)
     : limits_(trailer_limits) {
   switch (framing) {
-    case BodyFraming::kNone: break;
+    case BodyFraming::kNone:
+      break;
     case BodyFraming::kLength:
       left_ = length;
       state_ = length == 0 ? State::kComplete : State::kLength;
       break;
-    case BodyFraming::kChunked: state_ = State::kChunkSize; break;
-    case BodyFraming::kUntilClose: state_ = State::kUntilClose; break;
+    case BodyFraming::kChunked:
+      state_ = State::kChunkSize;
+      break;
+    case BodyFraming::kUntilClose:
+      state_ = State::kUntilClose;
+      break;
   }
 }
 
@@ -94,7 +100,8 @@ HeadResult<size_t> BodyDecoder::decode(const BlockRef& block, std::string_view b
     const std::string_view rest = bytes.substr(taken);
     HeadResult<size_t> step = rest.size();
     switch (state_) {
-      case State::kComplete: break;
+      case State::kComplete:
+        break;
       case State::kLength:
       case State::kChunkData:
         step = static_cast<size_t>(std::min<uint64_t>(left_, rest.size()));
@@ -103,10 +110,18 @@ HeadResult<size_t> BodyDecoder::decode(const BlockRef& block, std::string_view b
         if (left_ > 0) break;
         state_ = state_ == State::kLength ? State::kComplete : State::kChunkDataEnd;
         break;
-      case State::kUntilClose: into.append(block, rest.data(), rest.size()); break;
-      case State::kChunkDataEnd: step = decode_data_end(rest); break;
-      case State::kChunkSize: step = decode_chunk_size(rest); break;
-      case State::kTrailers: step = decode_trailers(rest); break;
+      case State::kUntilClose:
+        into.append(block, rest.data(), rest.size());
+        break;
+      case State::kChunkDataEnd:
+        step = decode_data_end(rest);
+        break;
+      case State::kChunkSize:
+        step = decode_chunk_size(rest);
+        break;
+      case State::kTrailers:
+        step = decode_trailers(rest);
+        break;
     }
     if (!step) return step;
     taken += *step;
@@ -175,7 +190,9 @@ bool BodyDecoder::on_end() {
   return is_complete();
 }
 
-bool BodyDecoder::is_complete() const { return state_ == State::kComplete; }
+bool BodyDecoder::is_complete() const {
+  return state_ == State::kComplete;
+}
 
 uint64_t BodyDecoder::left() const {
   if (state_ == State::kComplete) return 0;

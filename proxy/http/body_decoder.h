@@ -1,6 +1,6 @@
 // BodyDecoder: finds the payload in the bytes of a body, by length, chunked or until the connection
-// ends, without copying it. Strict on chunked coding (RFC 9112 §7.1): CRLF only, hex sizes that fit,
-// extensions by the grammar and bounded, trailers parsed. One per message, on its connection.
+// ends, without copying it. Strict on chunked coding (RFC 9112 §7.1): CRLF only, hex sizes that
+// fit, extensions by the grammar and bounded, trailers parsed. One per message, on its connection.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,9 @@ class BodyDecoder {
   BodyDecoder(BodyFraming framing, uint64_t length, const HeadLimits& trailer_limits);
 
   // Takes from the front of `bytes`, which lies in `block`, what belongs to this body; appends the
-  // payload to `into` as windows on the block. Returns how many bytes it took; the rest belongs to the
-  // next message. A chunk-size line or trailer cut off by the end of `bytes` is remembered inside.
+  // payload to `into` as windows on the block. Returns how many bytes it took; the rest belongs to
+  // the next message. A chunk-size line or trailer cut off by the end of `bytes` is remembered
+  // inside.
   HeadResult<size_t> decode(const BlockRef& block, std::string_view bytes, Chain& into);
   // The connection ended. True when that completes the body (kUntilClose, or it was complete).
   bool on_end();
@@ -32,7 +33,13 @@ class BodyDecoder {
 
  private:
   enum class State : uint8_t {
-    kComplete, kLength, kUntilClose, kChunkSize, kChunkData, kChunkDataEnd, kTrailers,
+    kComplete,
+    kLength,
+    kUntilClose,
+    kChunkSize,
+    kChunkData,
+    kChunkDataEnd,
+    kTrailers,
   };
   HeadResult<size_t> decode_data_end(std::string_view bytes);
   HeadResult<size_t> decode_chunk_size(std::string_view bytes);
@@ -40,9 +47,9 @@ class BodyDecoder {
 
   State state_ = State::kComplete;
   HeadLimits limits_;
-  uint64_t left_ = 0;          // of the body (kLength) or of this chunk
-  uint64_t overhead_ = 0;      // bytes of chunk lines that the payload has not paid for
-  std::string partial_;        // a line that is not whole yet; bounded
+  uint64_t left_ = 0;      // of the body (kLength) or of this chunk
+  uint64_t overhead_ = 0;  // bytes of chunk lines that the payload has not paid for
+  std::string partial_;    // a line that is not whole yet; bounded
   size_t scanned_ = 0;
   Headers trailers_;
 };

@@ -34,9 +34,9 @@ struct Options {
   std::array<std::string_view, kMostOptions> nominated{};
 };
 
-// Fields that stay when Connection names them: they route, describe the content, or are set by sluice,
-// so taking them away would change what the request means (RFC 9110 §7.6.1 lets us: they are not for
-// the sender to nominate).
+// Fields that stay when Connection names them: they route, describe the content, or are set by
+// sluice, so taking them away would change what the request means (RFC 9110 §7.6.1 lets us: they
+// are not for the sender to nominate).
 bool is_never_nominated(HeaderId id, std::string_view name) {
   switch (id) {
     case HeaderId::kHost:
@@ -47,8 +47,10 @@ bool is_never_nominated(HeaderId id, std::string_view name) {
     case HeaderId::kXRealIp:
     case HeaderId::kXRequestId:
     case HeaderId::kXAccelBuffering:
-    case HeaderId::kXAccelRedirect: return true;
-    default: break;
+    case HeaderId::kXAccelRedirect:
+      return true;
+    default:
+      break;
   }
   const auto starts = [name](std::string_view prefix) {
     return name.size() > prefix.size() && iequals(name.substr(0, prefix.size()), prefix);
@@ -94,8 +96,10 @@ bool is_of_this_hop(HeaderId id) {
     case HeaderId::kTe:
     case HeaderId::kTrailer:
     case HeaderId::kTransferEncoding:
-    case HeaderId::kUpgrade: return true;
-    default: return false;
+    case HeaderId::kUpgrade:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -145,7 +149,8 @@ HeadResult<bool> read_transfer_encoding(const Headers& headers, Version version,
 
 // The stated length. A list of the same number may be taken as one (RFC 9110 §8.6); from clients it
 // is refused, because it only comes from those who try what happens.
-HeadResult<std::optional<uint64_t>> read_content_length(const Headers& headers, bool allow_repeats) {
+HeadResult<std::optional<uint64_t>> read_content_length(const Headers& headers,
+                                                        bool allow_repeats) {
   std::optional<uint64_t> length;
   for (const Headers::Field& field : headers) {
     if (field.id != HeaderId::kContentLength) continue;
@@ -185,7 +190,8 @@ HeadResult<void> settle_host(RequestHead& head) {
 }
 
 HeadResult<void> settle_expect(RequestHead& head) {
-  // RFC 9110 §10.1.1: an HTTP/1.0 client does not wait; without a body there is nothing to wait for.
+  // RFC 9110 §10.1.1: an HTTP/1.0 client does not wait; without a body there is nothing to wait
+  // for.
   if (head.version == Version::kHttp10) return {};
   for (const Headers::Field& field : head.headers) {
     if (field.id != HeaderId::kExpect) continue;

@@ -24,7 +24,9 @@ constexpr ByteClass make_class(std::string_view members, bool alnum) {
 
 inline constexpr ByteClass kTchar = make_class("!#$%&'*+-.^_`|~", true);
 
-constexpr bool is_tchar(char c) { return kTchar[static_cast<unsigned char>(c)]; }
+constexpr bool is_tchar(char c) {
+  return kTchar[static_cast<unsigned char>(c)];
+}
 // HTAB, SP, VCHAR, obs-text: what may stand inside a field value or a reason.
 constexpr bool is_field_byte(char c) {
   const auto b = static_cast<unsigned char>(c);

@@ -148,7 +148,8 @@ HeadResult<StatusLine> parse_status_line(std::string_view line) {
 HeadResult<void> check_limits(std::string_view bytes, size_t start, const Section& section,
                               const HeadLimits& limits, int status_line_fault) {
   if (section.first_line == kNone) {
-    if (bytes.size() - start > limits.line + 1) return fault(status_line_fault, "request_line_too_long");
+    if (bytes.size() - start > limits.line + 1)
+      return fault(status_line_fault, "request_line_too_long");
     return {};
   }
   if (section.first_line - 1 - start > limits.line) {
@@ -213,7 +214,8 @@ HeadResult<size_t> parse_request_head(std::string_view bytes, const HeadLimits& 
   if (auto fields = parse_fields(whole.fields, whole.end, limits.count, into.headers); !fields) {
     return tl::unexpected(fields.error());
   }
-  if (auto target = parse_target(line->target, into); !target) return tl::unexpected(target.error());
+  if (auto target = parse_target(line->target, into); !target)
+    return tl::unexpected(target.error());
   return section->end;
 }
 
@@ -249,8 +251,8 @@ HeadResult<size_t> parse_trailers(std::string_view bytes, const HeadLimits& limi
   bytes = bytes.substr(0, limits.block + 3);
   const auto section = find_section(bytes, 0, scanned);
   if (!section) return tl::unexpected(section.error());
-  const bool over = section->end != 0 ? section->end > limits.block + 2
-                                      : bytes.size() > limits.block + 1;
+  const bool over =
+      section->end != 0 ? section->end > limits.block + 2 : bytes.size() > limits.block + 1;
   if (over) return fault(431, "headers_too_large");
   if (section->end == 0) return 0;
   const std::string_view kept = into.arena().copy(bytes.substr(0, section->end));

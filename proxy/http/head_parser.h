@@ -1,11 +1,13 @@
 // Head parser: the bytes of an HTTP/1.x head become a RequestHead or ResponseHead, strictly by the
-// grammar of RFC 9112 §2-§5 and RFC 9110 §5: what we are not sure of is refused, never repaired. Refused
-// are bare CR or LF, NUL and other controls, obs-fold, space before a colon, names that are no token,
-// versions other than 1.0 and 1.1 (a higher 1.x minor counts as 1.1). A head is parsed once it is whole
-// and contiguous; its bytes are copied into the head's arena in one go. Pure functions; any thread.
+// grammar of RFC 9112 §2-§5 and RFC 9110 §5: what we are not sure of is refused, never repaired.
+// Refused are bare CR or LF, NUL and other controls, obs-fold, space before a colon, names that are
+// no token, versions other than 1.0 and 1.1 (a higher 1.x minor counts as 1.1). A head is parsed
+// once it is whole and contiguous; its bytes are copied into the head's arena in one go. Pure
+// functions; any thread.
 //
 // Not llhttp: its dialect differs between the versions Debian ships, it knows only its own list of
-// methods, and it frames bodies by rules of its own, where only one opinion (http/framing) may exist.
+// methods, and it frames bodies by rules of its own, where only one opinion (http/framing) may
+// exist.
 #pragma once
 
 #include <cstddef>
@@ -28,10 +30,10 @@ struct HeadLimits {
 // Does not frame: call frame_request / frame_response on the result.
 // Faults: 400 malformed_*, 414 request_line_too_long, 431 headers_too_large | too_many_headers,
 // 505 version.
-HeadResult<size_t> parse_request_head(std::string_view bytes, const HeadLimits& limits, size_t& scanned,
-                                      RequestHead& into);
-HeadResult<size_t> parse_response_head(std::string_view bytes, const HeadLimits& limits, size_t& scanned,
-                                       ResponseHead& into);
+HeadResult<size_t> parse_request_head(std::string_view bytes, const HeadLimits& limits,
+                                      size_t& scanned, RequestHead& into);
+HeadResult<size_t> parse_response_head(std::string_view bytes, const HeadLimits& limits,
+                                       size_t& scanned, ResponseHead& into);
 // The field lines after a last chunk, up to and including the empty line.
 HeadResult<size_t> parse_trailers(std::string_view bytes, const HeadLimits& limits, size_t& scanned,
                                   Headers& into);

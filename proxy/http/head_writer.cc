@@ -2,11 +2,10 @@
 
 #include <array>
 #include <charconv>
-#include <cstdio>
 #include <cstring>
-#include <ctime>
 
 #include "proxy/base/assert.h"
+#include "proxy/http/conditional.h"
 
 namespace sluice::http {
 namespace {
@@ -74,7 +73,11 @@ bool means_content(std::string_view method) {
 // "HTTP/1.1 200 OK\r\n" is most of what is ever said.
 void put_status_line(Pen& pen, const ResponseHead& head) {
   const std::string_view reason = head.reason.empty() ? reason_of(head.status) : head.reason;
-  pen.put("HTTP/1.1 ").put_number(static_cast<uint64_t>(head.status)).put(" ").put(reason).put("\r\n");
+  pen.put("HTTP/1.1 ")
+      .put_number(static_cast<uint64_t>(head.status))
+      .put(" ")
+      .put(reason)
+      .put("\r\n");
 }
 
 void put_response_framing(Pen& pen, const ResponseHead& head, const WireFraming& framing) {
@@ -115,10 +118,10 @@ void write_request_head(const RequestHead& head, const WireFraming& framing, Cha
   pen.put("\r\n");
 }
 
-void write_response_head(const ResponseHead& head, const WireFraming& framing, std::string_view date,
-                         Chain& out) {
-  Pen pen(out, kFixed + head.reason.size() + head.upgrade.size() + date.size() +
-                   size_of(head.headers));
+void write_response_head(const ResponseHead& head, const WireFraming& framing,
+                         std::string_view date, Chain& out) {
+  Pen pen(out,
+          kFixed + head.reason.size() + head.upgrade.size() + date.size() + size_of(head.headers));
   put_status_line(pen, head);
   for (const Headers::Field& field : head.headers) pen.put_field(field.name, field.value);
   if (!date.empty() && !head.headers.has(HeaderId::kDate)) pen.put_field("Date", date);
@@ -140,35 +143,21 @@ void write_last_chunk(const Headers& trailers, Chain& out) {
 }
 
 std::string_view http_date(TimePoint now) {
-  static constexpr std::array<const char*, 7> kDays = {"Sun", "Mon", "Tue", "Wed",
-                                                       "Thu", "Fri", "Sat"};
-  static constexpr std::array<const char*, 12> kMonths = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                                          "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   struct Cached {
     TimePoint from;
     TimePoint until;
-    std::array<char, 64> text;
-    size_t size = 0;
+    std::array<char, kHttpDateSize> text;
   };
-  thread_local Cached cached;
-  if (cached.size != 0 && now >= cached.from && now < cached.until) {
-    return {cached.text.data(), cached.size};
+  thread_local Cached cached{};
+  // Both ends: a test's clock may go back.
+  if (now < cached.from || now >= cached.until) {
+    const WallTime wall = wall_now();
+    const auto second = std::chrono::floor<std::chrono::seconds>(wall);
+    format_http_date(second.time_since_epoch().count(), cached.text.data());
+    cached.from = now;
+    cached.until = now + std::chrono::seconds(1) - (wall - second);
   }
-  const WallTime wall = wall_now();
-  const auto second = std::chrono::floor<std::chrono::seconds>(wall);
-  const std::time_t time = std::chrono::system_clock::to_time_t(second);
-  std::tm parts{};
-  ::gmtime_r(&time, &parts);
-  // Not strftime: its names follow the locale.
-  const int size = std::snprintf(cached.text.data(), cached.text.size(),
-                                 "%s, %02d %s %04d %02d:%02d:%02d GMT",
-                                 kDays[static_cast<size_t>(parts.tm_wday)], parts.tm_mday,
-                                 kMonths[static_cast<size_t>(parts.tm_mon)], parts.tm_year + 1900,
-                                 parts.tm_hour, parts.tm_min, parts.tm_sec);
-  cached.size = static_cast<size_t>(size);
-  cached.from = now;
-  cached.until = now + std::chrono::seconds(1) - (wall - second);
-  return {cached.text.data(), cached.size};
+  return {cached.text.data(), cached.text.size()};
 }
 
 }  // namespace sluice::http

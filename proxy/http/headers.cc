@@ -13,6 +13,7 @@ namespace {
 constexpr size_t kIds = static_cast<size_t>(HeaderId::kCount_);
 
 // In the order of HeaderId.
+// clang-format off
 constexpr std::array<std::string_view, kIds> kNames = {
     "",
     "Accept", "Accept-Encoding", "Accept-Ranges", "Age", "Allow", "Authorization", "Cache-Control",
@@ -27,6 +28,7 @@ constexpr std::array<std::string_view, kIds> kNames = {
     "X-Accel-Buffering", "X-Accel-Redirect", "X-Amzn-Trace-Id", "X-Forwarded-For",
     "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Real-IP", "X-Request-Id",
 };
+// clang-format on
 static_assert(kNames[kIds - 1] == "X-Request-Id");
 
 // A perfect hash found by the compiler: length and four letters tell all known names apart.

@@ -1,6 +1,7 @@
-// Headers: the fields of one message, in order, repeated names kept apart. Names keep their spelling
-// and compare without case (RFC 9110 §5.1). Owns its bytes in an arena; views stay valid until the
-// Headers die, also across a move. Linear search: a message has few fields, and ids make it cheap.
+// Headers: the fields of one message, in order, repeated names kept apart. Names keep their
+// spelling and compare without case (RFC 9110 §5.1). Owns its bytes in an arena; views stay valid
+// until the Headers die, also across a move. Linear search: a message has few fields, and ids make
+// it cheap.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,7 @@
 namespace sluice::http {
 
 // Names that some code of ours asks for. kOther is everything else.
+// clang-format off
 enum class HeaderId : uint8_t {
   kOther,
   kAccept, kAcceptEncoding, kAcceptRanges, kAge, kAllow, kAuthorization, kCacheControl, kConnection,
@@ -26,6 +28,7 @@ enum class HeaderId : uint8_t {
   kXRealIp, kXRequestId,
   kCount_,
 };
+// clang-format on
 
 // The id of a name in any case; kOther when unknown.
 HeaderId header_id(std::string_view name);

@@ -1,5 +1,5 @@
-// RequestHead and ResponseHead: what a message says before its body, the same for every wire protocol.
-// Codecs have already taken away what belongs to one hop: framing fields (Content-Length,
+// RequestHead and ResponseHead: what a message says before its body, the same for every wire
+// protocol. Codecs have already taken away what belongs to one hop: framing fields (Content-Length,
 // Transfer-Encoding), Connection and what it nominates, Keep-Alive, Proxy-Connection, TE, Trailer,
 // Upgrade, HTTP2-Settings, Expect: 100-continue. What they meant is said by the members instead.
 #pragma once
@@ -35,7 +35,7 @@ struct RequestOrigin {
   uint16_t client_port = 0;
   std::string_view server_address;
   uint16_t server_port = 0;
-  std::string_view server_name;     // empty: the host of the authority
+  std::string_view server_name;  // empty: the host of the authority
 };
 
 // Views point into headers.arena() (or at static text), so they move with the head.
@@ -48,9 +48,9 @@ struct RequestHead {
                                // routing and files, never for forwarding
   std::string_view query;      // after '?', as sent; empty when none
   Version version = Version::kHttp11;
-  bool secure = false;         // came over TLS
+  bool secure = false;            // came over TLS
   bool expects_continue = false;  // the client waits for 100 before its body (never for HTTP/1.0)
-  std::string_view upgrade;    // the protocol asked for by Upgrade + Connection; empty when none
+  std::string_view upgrade;       // the protocol asked for by Upgrade + Connection; empty when none
   BodySize body;
   RequestOrigin origin;
   Headers headers;

@@ -9,17 +9,21 @@
 namespace sluice::http {
 namespace {
 
-tl::unexpected<HeadFault> malformed() { return tl::unexpected(HeadFault{400, "malformed_target"}); }
+tl::unexpected<HeadFault> malformed() {
+  return tl::unexpected(HeadFault{400, "malformed_target"});
+}
 
-// VCHAR but '#': a fragment is never sent (RFC 9112 §3.2). Wider than RFC 3986, which forbids |, {, }
-// and the like, because browsers send those raw.
+// VCHAR but '#': a fragment is never sent (RFC 9112 §3.2). Wider than RFC 3986, which forbids |, {,
+// } and the like, because browsers send those raw.
 bool is_target_text(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f && c != '#'; });
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return c > 0x20 && c < 0x7f && c != '#'; });
 }
 
 // "http://" or "https://" at the start, in any case; its length, or 0.
 size_t scheme_length(std::string_view raw) {
-  for (const std::string_view scheme : {std::string_view{"http://"}, std::string_view{"https://"}}) {
+  for (const std::string_view scheme :
+       {std::string_view{"http://"}, std::string_view{"https://"}}) {
     if (raw.size() >= scheme.size() && iequals(raw.substr(0, scheme.size()), scheme)) {
       return scheme.size();
     }
@@ -71,7 +75,8 @@ HeadResult<void> parse_absolute_form(std::string_view raw, size_t scheme, Reques
 bool needs_work(std::string_view path) {
   for (size_t i = 0; i < path.size(); ++i) {
     if (path[i] == '%') return true;
-    if (path[i] == '/' && i + 1 < path.size() && (path[i + 1] == '/' || path[i + 1] == '.')) return true;
+    if (path[i] == '/' && i + 1 < path.size() && (path[i + 1] == '/' || path[i + 1] == '.'))
+      return true;
   }
   return false;
 }
