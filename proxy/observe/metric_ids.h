@@ -1,0 +1,53 @@
+// The words metrics are labelled with: dense ids for what has a name in the configuration (given by
+// Metrics on the control thread, carried by the snapshot to the workers) and the closed sets of
+// states. Ids outlive reloads: the same name gets the same id, so counters go on. Values, any
+// thread.
+#pragma once
+
+#include <cstdint>
+
+namespace sluice::observe {
+
+constexpr uint32_t kNoName = 0;     // label "none": no route matched
+constexpr uint32_t kOtherName = 1;  // label "other": the table of names is full
+
+struct RouteId {
+  uint32_t index = kNoName;
+};
+struct ListenerId {
+  uint32_t index = kNoName;
+};
+struct UpstreamId {
+  uint32_t index = kNoName;
+};
+struct EndpointId {
+  UpstreamId upstream;
+  uint32_t index = kNoName;
+};
+
+enum class ConnectionState : uint8_t {
+  kNew,      // accepted: PROXY header, TLS, nothing asked yet
+  kActive,   // at least one exchange
+  kIdle,     // kept alive
+  kClosing,  // reading on until the client's FIN
+};
+constexpr uint8_t kConnectionStates = 4;
+
+enum class UpstreamConnectionState : uint8_t { kConnecting, kActive, kIdle };
+constexpr uint8_t kUpstreamConnectionStates = 3;
+
+// DESIGN, law 5.
+enum class RetryProof : uint8_t { kNeverSent, kNotReceived, kAmbiguous };
+constexpr uint8_t kRetryProofs = 3;
+
+enum class EndpointState : uint8_t {
+  kGone,  // no longer configured: not shown
+  kUnknown,
+  kUp,
+  kDown,
+  kDraining,
+};
+
+enum class DrainState : uint8_t { kServing, kAnnouncing, kFinishing };
+
+}  // namespace sluice::observe

@@ -1,0 +1,99 @@
+#include "proxy/observe/metrics.h"
+
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+
+#include <prometheus/text_serializer.h>
+
+#include "proxy/observe/collector.h"
+
+namespace sluice::observe {
+
+namespace {
+
+Buckets to_buckets(std::vector<double> bounds) {
+  constexpr double kMostSeconds = 1e9;
+  std::erase_if(bounds, [](double b) { return !(b > 0) || b > kMostSeconds; });
+  std::sort(bounds.begin(), bounds.end());
+  Buckets buckets;
+  for (const double bound : bounds) {
+    const auto exact = Duration(std::llround(bound * 1e9));
+    if (buckets.size() < kMostBuckets && (buckets.empty() || exact > buckets.back())) {
+      buckets.push_back(exact);
+    }
+  }
+  return buckets;
+}
+
+}  // namespace
+
+Metrics::Metrics(MetricsOptions options)
+    : version_(std::move(options.version)),
+      buckets_(to_buckets(std::move(options.buckets))),
+      born_(steady_now()),
+      routes_(CellTable<RouteCell>::kMostIds),
+      listeners_(CellTable<ListenerCell>::kMostIds),
+      upstreams_(CellTable<UpstreamCell>::kMostIds),
+      endpoints_(CellTable<EndpointCell>::kMostIds) {}
+
+Metrics::~Metrics() = default;
+
+WorkerMetrics& Metrics::add_worker() {
+  const std::lock_guard lock(mutex_);
+  return *workers_.emplace_back(std::make_unique<WorkerMetrics>(buckets_));
+}
+
+RouteId Metrics::route(std::string_view name) {
+  const std::lock_guard lock(mutex_);
+  return {routes_.id_of(name)};
+}
+
+ListenerId Metrics::listener(std::string_view name) {
+  const std::lock_guard lock(mutex_);
+  return {listeners_.id_of(name)};
+}
+
+UpstreamId Metrics::upstream(std::string_view name) {
+  const std::lock_guard lock(mutex_);
+  return {upstreams_.id_of(name)};
+}
+
+EndpointId Metrics::endpoint(std::string_view upstream, std::string_view endpoint) {
+  const std::lock_guard lock(mutex_);
+  return {{upstreams_.id_of(upstream)}, endpoints_.id_of(upstream, endpoint)};
+}
+
+void Metrics::set_config(std::string_view hash, uint64_t generation) {
+  const std::lock_guard lock(mutex_);
+  config_hash_ = hash;
+  config_generation_ = generation;
+}
+
+void Metrics::reloaded(bool well) {
+  const std::lock_guard lock(mutex_);
+  ++(well ? reloads_ : failed_reloads_);
+}
+
+void Metrics::read_counter(std::string name, std::string help, std::function<double()> read) {
+  const std::lock_guard lock(mutex_);
+  sources_.push_back({std::move(name), std::move(help), true, std::move(read)});
+}
+
+void Metrics::read_gauge(std::string name, std::string help, std::function<double()> read) {
+  const std::lock_guard lock(mutex_);
+  sources_.push_back({std::move(name), std::move(help), false, std::move(read)});
+}
+
+std::string Metrics::render() const {
+  std::ostringstream text;
+  prometheus::TextSerializer().Serialize(text, Collector(*this).Collect());
+  return std::move(text).str();
+}
+
+MetricTotals Metrics::totals() const {
+  const std::lock_guard lock(mutex_);
+  return Collector(*this).totals();
+}
+
+}  // namespace sluice::observe

@@ -1,0 +1,97 @@
+// Metrics: all that is counted in the process: the workers' cells, the names they are labelled
+// with, and what the control thread knows (states, reloads, configuration). Renders it as
+// Prometheus text. One per process, made first, destroyed last. Any thread but a worker: a mutex
+// guards the tables; workers only touch their own WorkerMetrics and, for endpoint states, one
+// atomic.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "proxy/base/clock.h"
+#include "proxy/observe/metric_cells.h"
+#include "proxy/observe/metric_ids.h"
+#include "proxy/observe/name_table.h"
+#include "proxy/observe/worker_metrics.h"
+
+namespace sluice::observe {
+
+struct MetricsOptions {
+  std::vector<double> buckets;  // seconds; sorted here, the first kMostBuckets are used
+  std::string version;
+};
+
+// A few sums for `sluice status` and the drain's evidence.
+struct MetricTotals {
+  uint64_t requests = 0;
+  int64_t in_flight = 0;
+  int64_t connections = 0;
+  int64_t held = 0;
+};
+
+class Metrics {
+ public:
+  explicit Metrics(MetricsOptions options);
+  ~Metrics();
+
+  // For one worker, for good.
+  WorkerMetrics& add_worker();
+
+  // Ids for a snapshot's names. The same name gets the same id for the life of the process.
+  RouteId route(std::string_view name);
+  ListenerId listener(std::string_view name);
+  UpstreamId upstream(std::string_view name);
+  EndpointId endpoint(std::string_view upstream, std::string_view endpoint);
+
+  // Any thread, workers too.
+  void set_endpoint_state(EndpointId endpoint, EndpointState state) {
+    endpoint_states_[endpoint.index].store(state, std::memory_order_relaxed);
+  }
+  void set_drain_state(DrainState state) { drain_state_.store(state, std::memory_order_relaxed); }
+
+  void set_config(std::string_view hash, uint64_t generation);
+  void reloaded(bool well);
+  // More that is only read when the metrics are. `name` without "sluice_", a counter's with
+  // "_total". Requires: `read` may be called from any thread for as long as this lives.
+  void read_counter(std::string name, std::string help, std::function<double()> read);
+  void read_gauge(std::string name, std::string help, std::function<double()> read);
+
+  std::string render() const;  // text/plain; version=0.0.4
+  MetricTotals totals() const;
+
+ private:
+  friend class Collector;
+  struct Source {
+    std::string name;
+    std::string help;
+    bool is_counter = false;
+    std::function<double()> read;
+  };
+
+  const std::string version_;
+  const Buckets buckets_;
+  const TimePoint born_;
+  std::atomic<DrainState> drain_state_{DrainState::kServing};
+  std::array<std::atomic<EndpointState>, CellTable<EndpointCell>::kMostIds> endpoint_states_{};
+
+  mutable std::mutex mutex_;  // guards what follows
+  std::vector<std::unique_ptr<WorkerMetrics>> workers_;
+  NameTable routes_;
+  NameTable listeners_;
+  NameTable upstreams_;
+  NameTable endpoints_;
+  std::string config_hash_;
+  uint64_t config_generation_ = 0;
+  uint64_t reloads_ = 0;
+  uint64_t failed_reloads_ = 0;
+  std::vector<Source> sources_;
+};
+
+}  // namespace sluice::observe

@@ -1,0 +1,95 @@
+// WorkerMetrics: what one worker counts, in plain memory of its own. Written by the worker's thread
+// only; read by whoever renders the metrics. Made by Metrics, lives as long as it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include "proxy/base/clock.h"
+#include "proxy/observe/metric_cells.h"
+#include "proxy/observe/metric_ids.h"
+#include "proxy/observe/record.h"
+
+namespace sluice::observe {
+
+struct RouteCell {
+  CodeCounts codes;
+  Count bytes_in;
+  Count bytes_out;
+  HistogramCell seconds;
+};
+
+struct UpstreamCell {
+  HistogramCell seconds;
+  HistogramCell hold_seconds;
+  Gauge held;
+  std::array<Count, kRetryProofs> retries;
+};
+
+struct EndpointCell {
+  CodeCounts codes;
+  std::array<Gauge, kUpstreamConnectionStates> connections;
+  Count connects;
+  Count connect_failures;
+};
+
+struct ListenerCell {
+  std::array<Gauge, kConnectionStates> connections;
+  Count accepts;
+  Count pauses;
+};
+
+class WorkerMetrics {
+ public:
+  explicit WorkerMetrics(const Buckets& buckets) : buckets_(buckets) {}
+
+  // Towards clients. An exchange is in flight from begun to done.
+  void on_request_begun() { in_flight_.add(1); }
+  void on_request_done(RouteId route, const Record& record);
+  void accepted(ListenerId listener) { listeners_.at(listener.index).accepts.add(); }
+  void accept_paused(ListenerId listener) { listeners_.at(listener.index).pauses.add(); }
+  void connections(ListenerId listener, ConnectionState state, int64_t by) {
+    listeners_.at(listener.index).connections[static_cast<size_t>(state)].add(by);
+  }
+  // A request, or a connection before its first one, that was not served. Exchanges need not call
+  // it: on_request_done counts the record's reason.
+  void dropped(std::string_view reason) { dropped_.add(reason); }
+  // A ceiling was met, whether or not it cost somebody a request ("headers", "connections").
+  void limit_hit(std::string_view limit) { limits_.add(limit); }
+
+  // Towards upstreams. One attempt: code 0 when no answer came.
+  void on_upstream_done(EndpointId endpoint, int code, Duration took);
+  void connected(EndpointId endpoint, bool well);
+  void connections(EndpointId endpoint, UpstreamConnectionState state, int64_t by) {
+    endpoints_.at(endpoint.index).connections[static_cast<size_t>(state)].add(by);
+  }
+  void retried(UpstreamId upstream, RetryProof proof) {
+    upstreams_.at(upstream.index).retries[static_cast<size_t>(proof)].add();
+  }
+  void held(UpstreamId upstream, int64_t by) { upstreams_.at(upstream.index).held.add(by); }
+  void on_hold_over(UpstreamId upstream, Duration waited) {
+    upstreams_.at(upstream.index).hold_seconds.observe(buckets_, waited);
+  }
+
+  // Memory and disk that bodies take now.
+  void buffered(int64_t bytes) { buffered_bytes_.set(bytes); }
+  void spilled(int64_t by) { spilled_bytes_.add(by); }
+
+ private:
+  friend class Collector;  // reads it all
+
+  const Buckets& buckets_;
+  Gauge in_flight_;
+  Count requests_;
+  Gauge buffered_bytes_;
+  Gauge spilled_bytes_;
+  CellTable<RouteCell> routes_;
+  CellTable<UpstreamCell> upstreams_;
+  CellTable<EndpointCell> endpoints_;
+  CellTable<ListenerCell> listeners_;
+  ReasonCounts dropped_;
+  ReasonCounts limits_;
+};
+
+}  // namespace sluice::observe
