@@ -24,6 +24,10 @@ std::vector<std::string_view> Registry::names() const {
   return names;
 }
 
+bool Registry::check(const config::Filter& filter, config::Faults& faults) const {
+  return !make({filter}, faults).empty();
+}
+
 Factories Registry::make(const std::vector<config::Filter>& filters, config::Faults& faults) const {
   Factories factories;
   for (const auto& filter : filters) {

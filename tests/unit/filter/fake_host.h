@@ -9,10 +9,10 @@
 
 namespace sluice::filter {
 
-class FakeHost : public FilterHost {
+class FakeHost final : public FilterHost {
  public:
-  void answer(http::ResponseHead&& head, std::string_view body) override {
-    answered_head = std::move(head);
+  void answer(http::ResponseHead&& given, std::string_view body) override {
+    answered_head = std::move(given);
     answered_body = body;
     ++answers;
   }
