@@ -123,7 +123,7 @@ std::string_view rewrite_target(const Route& route, const http::RequestHead& hea
   std::string_view replacement;
   size_t segments = 0;
   if (config.replace_prefix) {
-    replacement = *config.replace_prefix;
+    replacement = route.replacement;
     segments = route.matched_segments(head.path);
   } else {
     if (config.strip_prefix.empty() || !is_below(head.path, config.strip_prefix))

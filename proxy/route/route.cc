@@ -1,8 +1,37 @@
 #include "proxy/route/route.h"
 
+#include "proxy/base/text.h"
 #include "proxy/route/rewrite.h"
 
 namespace sluice::route {
+namespace {
+
+// A path as the configuration has it, decoded but for %2F, becomes what may stand in a request
+// line.
+std::string encode_path(std::string_view path) {
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  constexpr std::string_view kPlain = "/%-._~!$&'()*+,;=:@";  // RFC 3986 §3.3
+  std::string out;
+  for (const char c : path) {
+    const char lower = ascii_lower(c);
+    if ((lower >= 'a' && lower <= 'z') || is_digit(c) || kPlain.find(c) != std::string_view::npos) {
+      out += c;
+      continue;
+    }
+    const auto byte = static_cast<unsigned char>(c);
+    out += '%';
+    out += kHex[byte >> 4];
+    out += kHex[byte & 15];
+  }
+  return out;
+}
+
+}  // namespace
+
+Route::Route(const config::Route& configured, size_t index)
+    : config(configured),
+      id(index),
+      replacement(encode_path(configured.replace_prefix.value_or(std::string{}))) {}
 
 std::string_view Route::rest_of(std::string_view path) const {
   if (!config.regex.empty()) return path;

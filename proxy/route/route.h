@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "proxy/base/arena.h"
@@ -17,10 +18,11 @@ namespace sluice::route {
 
 struct Route {
   // Requires: `configured` outlives this.
-  Route(const config::Route& configured, size_t index) : config(configured), id(index) {}
+  Route(const config::Route& configured, size_t index);
 
   const config::Route& config;
   const size_t id;                           // its place in the configuration's list
+  const std::string replacement;             // replace_prefix, %-encoded
   std::unique_ptr<const StaticFiles> files;  // with Action::kStatic
   Redirect redirect;                         // with Action::kRedirect
 
