@@ -1,0 +1,47 @@
+// What an H1Server holds from the first byte of a head until its answer is out and its body read or
+// discarded; an idle connection has none. Only h1_server*.cc may see this.
+#pragma once
+
+#include <optional>
+
+#include "proxy/http/body_decoder.h"
+#include "proxy/http/h1_server.h"
+#include "proxy/http/intake.h"
+
+namespace sluice::http {
+
+struct H1Server::Request {
+  enum class Sending : uint8_t { kHead, kBody, kEnd };
+  // kWanted: read_body() said kBlocked, on_readable() is owed. Only then the client's clock runs.
+  enum class Receiving : uint8_t { kBody, kWanted, kEnd, kBroken };
+
+  Intake in;
+  size_t scanned = 0;  // of the head, for the parser
+  Chain out;           // bounded by whoever sends: it holds back above its mark
+  ServerEvents* events = nullptr;
+
+  Sending sending = Sending::kHead;
+  BodyFraming framing = BodyFraming::kNone;  // of the answer
+  uint64_t unsent_length = 0;                // of a kLength answer: what is still to be queued
+  TimePoint send_deadline = TimePoint::max();
+  bool blocked = false;  // the last write was; on_writable() comes
+  bool dead = false;     // the transport failed: nothing can be said any more
+  bool dead_told = false;
+
+  Receiving receiving = Receiving::kEnd;
+  BodyDecoder decoder;
+  uint64_t received = 0;   // bytes of the body on the wire
+  uint64_t discarded = 0;  // of them after finish()
+  Duration waited{0};      // while somebody asked for the body
+  TimePoint waiting_since;
+
+  std::optional<Error> news;  // on_broken() on its way
+  bool http10 = false;
+  bool to_head = false;
+  bool continue_owed = false;  // Expect: 100-continue, neither answered nor overtaken
+  bool close = false;          // the connection ends with this answer
+
+  bool is_received() const { return receiving == Receiving::kEnd; }
+};
+
+}  // namespace sluice::http

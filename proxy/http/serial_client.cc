@@ -1,0 +1,291 @@
+#include "proxy/http/serial_client.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+
+#include "proxy/base/assert.h"
+#include "proxy/http/head_writer.h"
+
+namespace sluice::http {
+namespace {
+
+// <linux/tcp.h> has the counter but cannot be included beside <netinet/tcp.h>, which lacks it. The
+// layout is the kernel's promise to programs: tcp_info as it was in 2.6, two rates, then the
+// counter.
+struct TcpInfo {
+  tcp_info old;
+  uint64_t pacing_rate;
+  uint64_t max_pacing_rate;
+  uint64_t bytes_acked;
+};
+static_assert(offsetof(TcpInfo, bytes_acked) == 120);
+
+// DESIGN, law 5 (b), after a clean EOF: the kernel has dropped the connection (its FIN was there
+// before our bytes, which got RST) and the other side acknowledged none of them. The counter
+// includes our SYN.
+bool is_proven_unreceived(int descriptor, uint64_t sent_before) {
+  TcpInfo info{};
+  socklen_t size = sizeof info;
+  if (::getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return false;
+  if (size < sizeof info || info.old.tcpi_state != TCP_CLOSE) return false;
+  return info.bytes_acked <= sent_before + 1;
+}
+
+}  // namespace
+
+SerialClient::SerialClient(std::unique_ptr<net::Transport> transport, event::Timers& timers,
+                           const ClientLimits& limits, ClientOwner& owner,
+                           ResponseReader::Dialect dialect)
+    : transport_(std::move(transport)),
+      timers_(timers),
+      limits_(limits),
+      owner_(owner),
+      reader_(limits, dialect),
+      timer_(timers, *this) {
+  transport_->set_events(*this);
+}
+
+SerialClient::~SerialClient() = default;
+
+ClientStream& SerialClient::lease() {
+  SLUICE_ASSERT(phase_ == Phase::kIdle && (requests_ == 0 || may_be_reused()));
+  ++requests_;
+  phase_ = Phase::kStream;
+  sending_ = Sending::kHead;
+  receiving_ = Receiving::kHead;
+  sent_before_ = sent_;
+  return *this;
+}
+
+// -- sending --
+
+void SerialClient::send_head(const RequestHead& head) {
+  SLUICE_ASSERT(sending_ == Sending::kHead);
+  SLUICE_ASSERT(may_chunk() || !head.body.is_unknown());
+  sending_ = Sending::kBody;
+  unsent_length_ = head.body.length;
+  framing_ = BodyFraming::kNone;
+  if (head.body.is_unknown()) framing_ = BodyFraming::kChunked;
+  if (head.body.kind == BodySize::Kind::kExact) framing_ = BodyFraming::kLength;
+  reader_.begin(head);
+  if (auto written = write_head(head, out_); !written) {
+    sending_ = Sending::kFailed;
+    break_off(written.error());
+  }
+}
+
+void SerialClient::send_body(Chain&& bytes) {
+  SLUICE_ASSERT(sending_ == Sending::kBody || sending_ == Sending::kFailed);
+  if (bytes.empty() || sending_ == Sending::kFailed) return;
+  if (framing_ == BodyFraming::kChunked) {
+    write_chunk_size(bytes.size(), out_);
+    out_.append(std::move(bytes));
+    out_.append_copy("\r\n");
+    return;
+  }
+  // Never more than was promised: it would be taken for the next request.
+  if (bytes.size() > unsent_length_) bytes = bytes.take_front(unsent_length_);
+  unsent_length_ -= bytes.size();
+  out_.append(std::move(bytes));
+}
+
+void SerialClient::send_end(Headers&& trailers) {
+  SLUICE_ASSERT(sending_ == Sending::kBody || sending_ == Sending::kFailed);
+  if (sending_ == Sending::kFailed) return;
+  if (framing_ == BodyFraming::kChunked) write_last_chunk(trailers, out_);
+  // With less than was promised the request stays open, and the connection is not used again.
+  if (framing_ != BodyFraming::kLength || unsent_length_ == 0) sending_ = Sending::kEnd;
+}
+
+void SerialClient::flush() {
+  if (blocked_ || out_.empty() || sending_ == Sending::kFailed) return;
+  const net::Io io = transport_->write(out_);
+  sent_ += io.count;
+  send_deadline_ = TimePoint::max();
+  if (io.state == net::Io::State::kFailed) {
+    // An answer may have come before the connection broke ("413" to a large body): it is looked for
+    // before anybody hears of this.
+    sending_ = Sending::kFailed;
+    out_.clear();
+    if (receiving_ == Receiving::kHead) {
+      heads_due_ = true;
+      later();
+    }
+    return;
+  }
+  blocked_ = !out_.empty();
+  if (!blocked_) return;
+  send_deadline_ = timers_.now() + limits_.send;
+  watch();
+}
+
+// -- receiving --
+
+BodyRead SerialClient::read_body(Chain& into, uint64_t most) {
+  switch (receiving_) {
+    case Receiving::kHead: return BodyRead::kBlocked;
+    case Receiving::kBroken: return BodyRead::kBroken;
+    case Receiving::kEnd: return BodyRead::kEnd;
+    case Receiving::kBody:
+    case Receiving::kWanted: break;
+  }
+  const BodyRead read = reader_.read_body(*transport_, into, most);
+  if (read == BodyRead::kBroken) {
+    break_off(reader_.error());
+  } else {
+    receiving_ = read == BodyRead::kEnd       ? Receiving::kEnd
+                 : read == BodyRead::kBlocked ? Receiving::kWanted
+                                              : Receiving::kBody;
+  }
+  return read;
+}
+
+void SerialClient::on_readable() {
+  on_stack_ = true;
+  if (phase_ == Phase::kIdle || (phase_ == Phase::kStream && sending_ == Sending::kHead)) {
+    look_at_idle();
+  } else if (phase_ == Phase::kStream && receiving_ == Receiving::kHead) {
+    heads_due_ = true;
+  } else if (phase_ == Phase::kStream && receiving_ == Receiving::kWanted) {
+    receiving_ = Receiving::kBody;
+    events_->on_readable();
+  }
+  catch_up();
+}
+
+void SerialClient::read_heads() {
+  heads_due_ = false;
+  const uint64_t request = requests_;
+  while (phase_ == Phase::kStream && requests_ == request && receiving_ == Receiving::kHead) {
+    ResponseHead head;
+    switch (reader_.next_head(*transport_, head)) {
+      case ResponseReader::Step::kBlocked:
+        // The write failed, and no answer explains it.
+        if (sending_ != Sending::kFailed) return;
+        return break_unanswered(
+            {ErrorCode::kReset, Side::kUpstream, "connection lost while sending"});
+      case ResponseReader::Step::kInterim: events_->on_interim(std::move(head)); break;
+      case ResponseReader::Step::kHead:
+        receiving_ = Receiving::kBody;
+        events_->on_head(std::move(head));
+        return;
+      case ResponseReader::Step::kBroken: return break_unanswered(reader_.error());
+    }
+  }
+}
+
+void SerialClient::break_unanswered(Error error) {
+  if (!reader_.has_begun()) explain_silence(error);
+  break_off(std::move(error));
+}
+
+// Before a request nothing may come but the end.
+void SerialClient::look_at_idle() {
+  char byte = 0;
+  if (transport_->read(&byte, 1).state == net::Io::State::kBlocked) return;
+  if (phase_ == Phase::kIdle) {
+    phase_ = Phase::kOver;
+  } else {
+    break_off({ErrorCode::kClosed, Side::kUpstream, "closed before the request was sent"});
+  }
+}
+
+void SerialClient::on_writable() {
+  if (!blocked_ || phase_ != Phase::kStream) return;
+  on_stack_ = true;
+  blocked_ = false;
+  flush();
+  if (!blocked_) events_->on_writable();
+  catch_up();
+}
+
+void SerialClient::break_off(Error error) {
+  if (receiving_ == Receiving::kBroken) return;
+  receiving_ = Receiving::kBroken;
+  news_ = std::move(error);
+  later();
+}
+
+// -- leaving --
+
+void SerialClient::finish() {
+  const bool sent = sending_ == Sending::kEnd && out_.empty();
+  const bool received = receiving_ == Receiving::kEnd;
+  leave(sent && received && may_be_reused() && reader_.is_reusable(*transport_));
+}
+
+// The owner closes the connection: within a request that tells.
+void SerialClient::reset() {
+  leave(false);
+}
+
+void SerialClient::leave(bool reusable) {
+  SLUICE_ASSERT(phase_ == Phase::kStream);
+  phase_ = reusable ? Phase::kIdle : Phase::kOver;
+  over_told_ = !reusable;  // on_stream_over() says it
+  events_ = nullptr;
+  news_.reset();
+  heads_due_ = false;
+  send_deadline_ = TimePoint::max();
+  out_.clear();
+  reader_.rest();
+  if (!reusable) timer_.cancel();
+  owner_.on_stream_over(reusable);
+}
+
+ClientStream::Delivery SerialClient::delivery() const {
+  if (sent_ == sent_before_) return Delivery::kNotSent;
+  // Over TLS our bytes are not the wire's, and cannot be compared with what was acknowledged.
+  if (!reader_.ended_unanswered() || transport_->is_secure()) return Delivery::kUnknown;
+  return is_proven_unreceived(transport_->descriptor(), sent_before_) ? Delivery::kNotReceived
+                                                                      : Delivery::kUnknown;
+}
+
+// -- news upwards, and time --
+
+void SerialClient::later() {
+  if (on_stack_) return;
+  timer_.arm(Duration{0});
+  timer_at_ = timers_.now();
+}
+
+void SerialClient::catch_up() {
+  on_stack_ = true;
+  while (phase_ == Phase::kStream && (news_ || heads_due_)) {
+    if (heads_due_) {
+      read_heads();
+    } else {
+      const Error error = *std::exchange(news_, std::nullopt);
+      events_->on_broken(error);
+    }
+  }
+  on_stack_ = false;
+  if (phase_ != Phase::kOver || over_told_) return;
+  over_told_ = true;
+  owner_.on_over();
+}
+
+void SerialClient::watch() {
+  if (send_deadline_ == TimePoint::max()) return;
+  if (timer_.is_armed() && timer_at_ <= send_deadline_) return;
+  timer_.arm(send_deadline_ - timers_.now());
+  timer_at_ = send_deadline_;
+}
+
+void SerialClient::on_timer(event::Timer&) {
+  timer_at_ = TimePoint::max();
+  on_stack_ = true;
+  if (phase_ == Phase::kStream && send_deadline_ <= timers_.now()) {
+    send_deadline_ = TimePoint::max();
+    break_off({ErrorCode::kTimeout, Side::kUpstream, "send"});
+  }
+  catch_up();
+  watch();
+}
+
+}  // namespace sluice::http
