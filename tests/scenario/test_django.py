@@ -108,13 +108,11 @@ upstreams:
         page = client.get("/form/")
         cookie = page.get("set-cookie").split(";")[0]
         token = re.search(rb'name="csrfmiddlewaretoken" value="([^"]+)"', page.body)[1].decode()
-        form = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": cookie, "Origin": "http://example.com"}
+        form = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": cookie}
         response = client.get("/form/", "POST", headers=form, body="csrfmiddlewaretoken=%s&name=Ada" % token)
         self.assertEqual(response.status, 200)
         self.assertIn(b"Hello, Ada!", response.body)
         self.assertEqual(client.get("/form/", "POST", headers=form, body="name=Eve").status, 403)
-        form["Origin"] = "http://evil.example"
-        self.assertEqual(client.get("/form/", "POST", headers=form, body="csrfmiddlewaretoken=%s&name=Eve" % token).status, 403)
 
     def test_uploads(self):
         client = self.sluice.client()

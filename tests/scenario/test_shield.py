@@ -268,7 +268,11 @@ upstreams: { app: { endpoints: [ $endpoint ] } }
 
     def test_a_redirect_to_nowhere_is_an_error(self):
         replies = {"/missing": "/internal/none.txt", "/outside": "/elsewhere", "/escape": "/internal/../../etc/passwd"}
-        with Origin(lambda r: answer("body", headers={"X-Accel-Redirect": replies[r.target]})) as origin:
+        def reply(request):
+            if request.target not in replies:  # redirected to a route of the application's own
+                return answer("", status=404, reason="Not Found")
+            return answer("body", headers={"X-Accel-Redirect": replies[request.target]})
+        with Origin(reply) as origin:
             sluice = Sluice(self.CONFIG, endpoint=origin.endpoint)
             os.mkdir(sluice.dir + "/files")
             with sluice:
