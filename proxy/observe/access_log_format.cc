@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <charconv>
 #include <chrono>
 #include <cstring>
@@ -29,6 +30,8 @@ static_assert(kMostTarget + kMostReferer + kMostUserAgent + kMostHost + kNames *
 constexpr size_t kWorstEscape = 6;  // \u00XX
 constexpr char kHexDigits[] = "0123456789abcdef";
 
+static_assert(std::endian::native == std::endian::little);  // load_tail() puts bytes in order
+
 // Whether all eight bytes may stand in a line as they are: no control character, quote, backslash
 // or DEL, and ASCII. May say no for a good word, never yes for a bad one.
 constexpr bool is_plain(uint64_t word) {
@@ -38,6 +41,22 @@ constexpr bool is_plain(uint64_t word) {
   const uint64_t backslash = word ^ (kOnes * '\\');
   return (((word - kOnes * 0x20) | (quote - kOnes) | (backslash - kOnes) | (word + kOnes) | word) &
           kHighs) == 0;
+}
+
+// One to seven bytes as a word, spaces behind them, without reading beyond them.
+inline uint64_t load_tail(const char* from, size_t size) {
+  uint64_t word = 0;
+  if (size >= 4) {
+    uint32_t first = 0;
+    uint32_t last = 0;  // overlaps the first, with the same bytes
+    std::memcpy(&first, from, 4);
+    std::memcpy(&last, from + size - 4, 4);
+    word = first | static_cast<uint64_t>(last) << (8 * (size - 4));
+  } else {
+    for (size_t i = 0; i < size; ++i)
+      word |= static_cast<uint64_t>(static_cast<uint8_t>(from[i])) << (8 * i);
+  }
+  return word | (0x2020202020202020ULL << (8 * size));
 }
 
 constexpr bool is_plain(char c) {
@@ -96,21 +115,11 @@ class Pen {
     const char* from = text.data();
     const char* const end = from + text.size();
     while (from != end) {
+      from = plain_words(from, end, limit);
+      if (from == end) return;
       if (at_ > limit) {
         cut_ = true;
         return;
-      }
-      if (end - from >= 8) {
-        uint64_t word = 0;
-        std::memcpy(&word, from, sizeof word);
-        if (is_plain(word)) {
-          // At the limit the last word is taken up to it.
-          const auto take = std::min<ptrdiff_t>(8, limit + kWorstEscape - at_);
-          std::memcpy(at_, &word, sizeof word);
-          at_ += take;
-          from += take;
-          continue;
-        }
       }
       if (is_plain(*from)) {
         *at_++ = *from++;
@@ -118,6 +127,28 @@ class Pen {
         from = odd(from, end);
       }
     }
+  }
+
+  // Copies words while they are plain and end before the limit, then a plain tail.
+  const char* plain_words(const char* from, const char* end, const char* limit) {
+    char* at = at_;  // not the member: a store through a char* might change that
+    uint64_t word = 0;
+    for (; end - from >= 8 && limit - at >= 8; from += 8, at += 8) {
+      std::memcpy(&word, from, 8);
+      if (!is_plain(word)) break;
+      std::memcpy(at, &word, 8);
+    }
+    const auto left = static_cast<size_t>(end - from);
+    if (left > 0 && left < 8 && limit - at >= 8) {
+      word = load_tail(from, left);
+      if (is_plain(word)) {
+        std::memcpy(at, &word, 8);
+        at += left;
+        from = end;
+      }
+    }
+    at_ = at;
+    return from;
   }
 
   const char* json_char(const char* from, const char* end) {
