@@ -94,7 +94,7 @@ void read_headers(MapReader& map, std::vector<HeaderCondition>& into) {
 
 void read_match(MapReader& map, Route& into) {
   map.text("host", into.host);
-  if (map.has("host")) check_host(map, into.host);
+  if (!into.host.empty()) check_host(map, into.host);
   map.text("path", into.path);
   map.text("exact", into.exact);
   map.text("regex", into.regex);

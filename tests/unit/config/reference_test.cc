@@ -1,0 +1,237 @@
+// The files under conf/: that they load, say the defaults, and name every key there is.
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <string>
+
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+#include "proxy/config/dump.h"
+#include "tests/unit/config/loading.h"
+
+namespace sluice::config {
+namespace {
+
+using Json = nlohmann::json;
+
+std::string conf(const std::string& name) {
+  return std::string{SLUICE_SOURCE_DIR} + "/conf/" + name;
+}
+
+std::string text_of(const std::string& path) {
+  std::ifstream file{path};
+  REQUIRE(file);
+  return {std::istreambuf_iterator<char>{file}, {}};
+}
+
+Loaded load_conf(const std::string& name, std::map<std::string, std::string> variables = {}) {
+  const auto loaded = load_file(conf(name), options(std::move(variables)));
+  CAPTURE(fault(loaded));
+  REQUIRE(loaded.config);
+  return loaded;
+}
+
+// What the schema calls "listeners[].limits.line" and "upstreams.*.pool.idle", with its words.
+void keys_of(const Json& schema, const Json& root, const std::string& path, KeyLog& keys) {
+  if (schema.contains("$ref")) {
+    const std::string ref = schema["$ref"];
+    keys_of(root.at(Json::json_pointer{ref.substr(1)}), root, path, keys);
+  }
+  for (const char* either : {"oneOf", "anyOf"}) {
+    if (!schema.contains(either)) continue;
+    for (const auto& branch : schema[either]) keys_of(branch, root, path, keys);
+  }
+  if (schema.contains("enum") && !path.empty()) {
+    for (const auto& word : schema["enum"]) {
+      if (word.is_string()) keys[path].push_back(word);
+    }
+  }
+  if (schema.contains("items")) keys_of(schema["items"], root, path + "[]", keys);
+  if (schema.contains("additionalProperties") && schema["additionalProperties"].is_object()) {
+    keys_of(schema["additionalProperties"], root, path + ".*", keys);
+  }
+  if (!schema.contains("properties")) return;
+  CHECK_MESSAGE(schema.value("additionalProperties", true) == false, path);
+  for (const auto& [name, inner] : schema["properties"].items()) {
+    const std::string key = path.empty() ? name : path + "." + name;
+    CHECK_MESSAGE((inner.contains("description") || inner.contains("$ref")), key);
+    keys.try_emplace(key);
+    keys_of(inner, root, key, keys);
+  }
+}
+
+KeyLog schema_keys() {
+  const auto schema = Json::parse(text_of(conf("schema.json")), nullptr, false);
+  REQUIRE_FALSE(schema.is_discarded());
+  KeyLog keys;
+  keys_of(schema, schema, "", keys);
+  return keys;
+}
+
+// A reader of the reference would look for these words.
+bool mentions(const std::string& text, const std::string& key) {
+  const auto name = key.substr(key.find_last_of('.') + 1);
+  return text.find(name + ":") != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("reference: every value is the default") {
+  const auto loaded = load_conf("reference.yaml");
+  CHECK(loaded.notes.empty());
+  const Config& c = *loaded.config;
+  const Config defaults;
+  CHECK(c.workers == defaults.workers);
+  CHECK(c.spill_folder == defaults.spill_folder);
+  CHECK(c.admin == defaults.admin);
+  CHECK(c.metrics == defaults.metrics);
+  CHECK(c.drain == defaults.drain);
+  CHECK(c.access_log == defaults.access_log);
+  CHECK(c.log == defaults.log);
+  CHECK(c.limits == defaults.limits);
+
+  REQUIRE(c.listeners.size() == 1);
+  Listener listener;
+  listener.address = c.listeners[0].address;
+  CHECK(c.listeners[0] == listener);
+
+  REQUIRE(c.upstreams.size() == 1);
+  Upstream upstream;
+  upstream.name = c.upstreams[0].name;
+  upstream.endpoints = c.upstreams[0].endpoints;
+  CHECK(c.upstreams[0] == upstream);
+
+  REQUIRE(c.routes.size() == 5);
+  Route forwarding;
+  forwarding.name = "/";
+  forwarding.upstream = "app";
+  CHECK(c.routes[0] == forwarding);
+  Route files;
+  files.name = files.path = "/static/";
+  files.action = Action::kStatic;
+  files.files.root = "/";
+  CHECK(c.routes[1] == files);
+  Route redirect;
+  redirect.name = redirect.path = "/old";
+  redirect.action = Action::kRedirect;
+  redirect.redirect.to = "/new$rest";
+  CHECK(c.routes[2] == redirect);
+  Route respond;
+  respond.name = respond.path = "/teapot";
+  respond.action = Action::kRespond;
+  CHECK(c.routes[3] == respond);
+  CHECK(c.routes[4].respond.health == Health::kReady);
+}
+
+TEST_CASE("reference: without a key its value stays the same") {
+  const auto least = load(
+      "listeners: [ { address: 0.0.0.0:8080 } ]\n"
+      "routes: [ { upstream: app } ]\nupstreams: { app: { endpoints: \"127.0.0.1:8000\" } }\n");
+  const auto loaded = load_conf("reference.yaml");
+  REQUIRE(least.config);
+  Config wanted = *loaded.config;
+  wanted.routes.resize(1);
+  wanted.hash = least.config->hash;
+  CHECK(*least.config == wanted);
+}
+
+TEST_CASE("reference: every key there is stands in it") {
+  const auto text = text_of(conf("reference.yaml"));
+  for (const auto& [key, words] : describe_keys()) {
+    CHECK_MESSAGE(mentions(text, key), key);
+    for (const auto& word : words) CHECK_MESSAGE(text.find(word) != std::string::npos, key, word);
+  }
+}
+
+TEST_CASE("schema: names exactly the keys and words that are read") {
+  const auto read = describe_keys();
+  const auto written = schema_keys();
+  CHECK(read.size() > 90);
+  for (const auto& [key, words] : read) {
+    CHECK_MESSAGE(written.count(key) == 1, "the schema lacks ", key);
+    if (words.empty() || written.count(key) == 0) continue;
+    CHECK_MESSAGE(std::set<std::string>(words.begin(), words.end()) ==
+                      std::set<std::string>(written.at(key).begin(), written.at(key).end()), key);
+  }
+  for (const auto& [key, words] : written) {
+    CHECK_MESSAGE(read.count(key) == 1, "nobody reads ", key);
+  }
+}
+
+TEST_CASE("conf: the founding case") {
+  const auto loaded = load_conf("django-uwsgi.yaml");
+  CHECK(loaded.notes.empty());
+  const Config& c = *loaded.config;
+  REQUIRE(c.listeners.size() == 1);
+  CHECK(c.listeners[0].address.text == "0.0.0.0:8080");
+  CHECK(c.listeners[0].trusted_proxies.size() == 3);
+  REQUIRE(c.routes.size() == 3);
+  CHECK(c.routes[0].respond.health == Health::kReady);
+  CHECK(c.routes[1].files.root == "/vol/static");
+  CHECK_FALSE(c.routes[1].files.cache_control.empty());
+  CHECK(c.routes[2].upstream == "django");
+  REQUIRE(c.upstreams.size() == 1);
+  CHECK(c.upstreams[0].protocol == Protocol::kUwsgi);
+  CHECK(c.upstreams[0].endpoints[0].text == "127.0.0.1:8000");
+  CHECK(c.metrics.address->text == "0.0.0.0:9901");
+}
+
+TEST_CASE("conf: the founding case moves by variables") {
+  const auto loaded = load_conf("django-uwsgi.yaml", {{"SLUICE_LISTEN", "127.0.0.1:0"},
+                                                      {"SLUICE_STATIC_ROOT", "/srv/files"},
+                                                      {"SLUICE_UPSTREAM", "unix:/tmp/app.sock"},
+                                                      {"SLUICE_METRICS", "off"},
+                                                      {"SLUICE_ADMIN", "/tmp/admin.sock"},
+                                                      {"SLUICE_ACCESS_LOG", "/tmp/access.log"},
+                                                      {"SLUICE_TRUSTED_PROXIES", "127.0.0.1"}});
+  const Config& c = *loaded.config;
+  CHECK(c.listeners[0].address.port == 0);
+  CHECK(c.listeners[0].trusted_proxies.size() == 1);
+  CHECK(c.routes[1].files.root == "/srv/files");
+  CHECK(c.upstreams[0].endpoints[0].is_unix);
+  CHECK_FALSE(c.metrics.address);
+  CHECK(c.admin.socket == "/tmp/admin.sock");
+  CHECK(c.access_log.path == "/tmp/access.log");
+}
+
+TEST_CASE("conf: gunicorn and the least that works") {
+  const auto gunicorn = load_conf("django-gunicorn.yaml");
+  CHECK(gunicorn.notes.empty());
+  CHECK(gunicorn.config->upstreams[0].protocol == Protocol::kHttp1);
+  CHECK(gunicorn.config->upstreams[0].pool.idle < 2s);
+  CHECK(load_conf("minimal.yaml").notes.empty());
+}
+
+TEST_CASE("dump: what is printed reads back as the same") {
+  const auto rich = load(
+      "listeners: [ { address: \"unix:/a b\", trusted_proxies: [10.0.0.0/8] } ]\n"
+      "metrics: { address: off }\nadmin: { socket: off }\nworkers: 3\n"
+      "routes:\n"
+      "  - { host: \"*.a.com\", regex: '/x\\d+\"', methods: [GET], headers: { A: 'b', C: ~ },\n"
+      "      strip_prefix: /y, upstream: \"two\", buffering: off, body: 3MB, internal: on,\n"
+      "      timeouts: { request: 90s }, \n"
+      "      filters: [ { f: { a: [1, {b: ~}], \"c d\": 'x: y' } } ] }\n"
+      "  - { exact: /한글, replace_prefix: /s, upstream: two }\n"
+      "  - { path: /r, redirect: \"/${x:-$path}$rest\" }\n"
+      "  - { path: /s, respond: { status: 418, body: \"$${a}\\nb\\t\\x01\" } }\n"
+      "  - { path: /h, respond: { health: live } }\n"
+      "  - { path: /f, static: { root: /f, try_files: [$path], fallback: two, hidden: on,\n"
+      "      cache_control: \"a, b\", types: { x: text/x } } }\n"
+      "upstreams: { two: { endpoints: [\"[::1]:1\", \"127.0.0.1:2\"], max_in_flight: 2 } }\n");
+  CAPTURE(fault(rich));
+  REQUIRE(rich.config);
+  for (const auto& loaded : {rich, load_conf("reference.yaml"), load_conf("django-uwsgi.yaml")}) {
+    const auto text = dump(*loaded.config);
+    CAPTURE(text);
+    const auto again = load(text);
+    CAPTURE(fault(again));
+    REQUIRE(again.config);
+    Config wanted = *loaded.config;
+    wanted.hash = again.config->hash;
+    CHECK(*again.config == wanted);
+    CHECK(dump(*again.config) == text);
+  }
+}
+
+}  // namespace sluice::config
