@@ -68,9 +68,10 @@ void weaken_etag(http::Headers& headers) {
   headers.set(HeaderId::kETag, {text, etag.size() + 2});
 }
 
-// Which form a 304 speaks of: the client has told by the tag it kept. Without tags, the form it would
-// get now.
-bool has_compressed_form(const http::RequestHead& request, const ResponseHead& head, bool would_now) {
+// Which form a 304 speaks of: the client has told by the tag it kept. Without tags, the form it
+// would get now.
+bool has_compressed_form(const http::RequestHead& request, const ResponseHead& head,
+                         bool would_now) {
   bool asked = false;
   bool has_weak = false;
   const auto etag = head.headers.get(HeaderId::kETag);
@@ -196,7 +197,8 @@ void read_codings(config::MapReader& reader, std::vector<Coding>& into) {
   for (const auto& name : names) {
     const auto coding = coding_of(name);
     if (!coding) {
-      reader.faults().add(*node, fmt::format("\"{}\" is no coding; there are gzip, br and zstd", name));
+      reader.faults().add(*node,
+                          fmt::format("\"{}\" is no coding; there are gzip, br and zstd", name));
     } else if (std::find(into.begin(), into.end(), *coding) != into.end()) {
       reader.faults().add(*node, fmt::format("\"{}\" is there twice", name));
     } else {
@@ -213,13 +215,14 @@ void read_types(config::MapReader& reader, TypeList& into) {
   if (node == nullptr) return;
   for (const auto& pattern : patterns) {
     if (TypeList::is_valid(pattern)) continue;
-    reader.faults().add(*node, fmt::format("\"{}\" is no media type; write text/html, text/* or *+json",
-                                           pattern));
+    reader.faults().add(
+        *node, fmt::format("\"{}\" is no media type; write text/html, text/* or *+json", pattern));
   }
   into = TypeList(std::move(patterns));
 }
 
-void read_levels(const config::Node& node, std::array<int, kCodings>& into, config::Faults& faults) {
+void read_levels(const config::Node& node, std::array<int, kCodings>& into,
+                 config::Faults& faults) {
   config::MapReader reader(node, faults);
   for (size_t i = 0; i < kCodings; ++i) {
     const auto coding = static_cast<Coding>(i);

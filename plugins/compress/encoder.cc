@@ -11,7 +11,8 @@ namespace sluice::plugins {
 namespace {
 
 constexpr size_t kOutput = 16 * 1024;  // asked of the chain at a time
-// 128 KiB of history: what a page repeats lies close by, and a thousand answers at once stay bounded.
+// 128 KiB of history: what a page repeats lies close by, and a thousand answers at once stay
+// bounded.
 constexpr int kWindowBits = 17;
 
 // The smallest window that holds `size` bytes (0: unknown).
@@ -32,8 +33,8 @@ class GzipEncoder : public Encoder {
     // +16: with the gzip header. 8 bits of window are not what zlib can do (it would take 9).
     const int window = window_bits(size, 9, MAX_WBITS);
     const int memory = std::clamp(window - 7, 1, 8);
-    is_ready_ = deflateInit2(&stream_, level, Z_DEFLATED, window + 16, memory,
-                             Z_DEFAULT_STRATEGY) == Z_OK;
+    is_ready_ =
+        deflateInit2(&stream_, level, Z_DEFLATED, window + 16, memory, Z_DEFAULT_STRATEGY) == Z_OK;
   }
   GzipEncoder(const GzipEncoder&) = delete;
   GzipEncoder& operator=(const GzipEncoder&) = delete;
@@ -48,7 +49,9 @@ class GzipEncoder : public Encoder {
       if (auto status = step(input.substr(0, 1U << 30), Z_NO_FLUSH, out); !status) return status;
       input.remove_prefix(1U << 30);
     }
-    const int how = flush == Flush::kFinish ? Z_FINISH : flush == Flush::kSync ? Z_SYNC_FLUSH : Z_NO_FLUSH;
+    const int how = flush == Flush::kFinish ? Z_FINISH
+                    : flush == Flush::kSync ? Z_SYNC_FLUSH
+                                            : Z_NO_FLUSH;
     return step(input, how, out);
   }
 
@@ -174,9 +177,12 @@ LevelRange levels_of(Coding coding) {
 
 std::unique_ptr<Encoder> make_encoder(Coding coding, int level, uint64_t size) {
   switch (coding) {
-    case Coding::kGzip: return ready_or_null<GzipEncoder>(level, size);
-    case Coding::kBrotli: return ready_or_null<BrotliEncoder>(level, size);
-    case Coding::kZstd: return ready_or_null<ZstdEncoder>(level, size);
+    case Coding::kGzip:
+      return ready_or_null<GzipEncoder>(level, size);
+    case Coding::kBrotli:
+      return ready_or_null<BrotliEncoder>(level, size);
+    case Coding::kZstd:
+      return ready_or_null<ZstdEncoder>(level, size);
   }
   return nullptr;
 }

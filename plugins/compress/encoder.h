@@ -1,5 +1,5 @@
-// Encoder: one compressed body in the making. Takes input in pieces, appends output to a chain. Owned
-// by its filter. Memory is bounded by the coding's window: gzip 256 KiB, br and zstd about 1 MiB.
+// Encoder: one compressed body in the making. Takes input in pieces, appends output to a chain.
+// Owned by its filter. Memory is bounded by the coding's window: gzip 256 KiB, br and zstd 1 MiB.
 #pragma once
 
 #include <array>

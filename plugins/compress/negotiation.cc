@@ -56,7 +56,8 @@ Preference parse_preference(std::string_view element) {
   Preference preference{trim_ows(element.substr(0, semicolon))};
   if (semicolon == std::string_view::npos) return preference;
   const auto parameter = trim_ows(element.substr(semicolon + 1));
-  const bool is_weight = parameter.size() > 2 && ascii_lower(parameter[0]) == 'q' && parameter[1] == '=';
+  const bool is_weight =
+      parameter.size() > 2 && ascii_lower(parameter[0]) == 'q' && parameter[1] == '=';
   preference.weight = is_weight ? parse_weight(parameter.substr(2)).value_or(0) : 0;
   return preference;
 }
@@ -80,7 +81,8 @@ bool TypeList::has(std::string_view content_type) const {
 }
 
 bool TypeList::is_valid(std::string_view pattern) {
-  if (pattern.starts_with("*+")) return pattern.size() > 2 && pattern.find('/') == std::string_view::npos;
+  if (pattern.starts_with("*+"))
+    return pattern.size() > 2 && pattern.find('/') == std::string_view::npos;
   const auto slash = pattern.find('/');
   if (slash == std::string_view::npos || slash == 0 || slash + 1 == pattern.size()) return false;
   const auto star = pattern.find('*');

@@ -1,5 +1,5 @@
-// What may be compressed, and how the client would like it: media types and Accept-Encoding. Pure; the
-// settings are const and shared by all workers.
+// What may be compressed, and how the client would like it: media types and Accept-Encoding. Pure;
+// the settings are const and shared by all workers.
 #pragma once
 
 #include <array>
@@ -32,12 +32,13 @@ struct CompressSettings {
   std::vector<Coding> codings = {Coding::kZstd, Coding::kBrotli, Coding::kGzip};
   Bytes min_size = 1_KiB;
   TypeList types;
-  std::array<int, kCodings> levels = {levels_of(Coding::kGzip).usual, levels_of(Coding::kBrotli).usual,
+  std::array<int, kCodings> levels = {levels_of(Coding::kGzip).usual,
+                                      levels_of(Coding::kBrotli).usual,
                                       levels_of(Coding::kZstd).usual};
 };
 
-// RFC 9110 §12.5.3: the coding with the highest q-value; between equals the first in `ours`. None when
-// there is no Accept-Encoding, or the client would rather have it as it is.
+// RFC 9110 §12.5.3: the coding with the highest q-value; between equals the first in `ours`. None
+// when there is no Accept-Encoding, or the client would rather have it as it is.
 std::optional<Coding> negotiate(const http::Headers& request, const std::vector<Coding>& ours);
 
 }  // namespace sluice::plugins

@@ -8,8 +8,8 @@ namespace {
 
 struct Settings {
   std::string message = "Back soon.\n";
-  uint32_t retry_after = 60;         // seconds
-  std::vector<std::string> let_in;   // client addresses
+  uint32_t retry_after = 60;        // seconds
+  std::vector<std::string> let_in;  // client addresses
 };
 
 // One exchange: what it borrows lives in the factory, which the exchange keeps alive.

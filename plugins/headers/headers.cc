@@ -101,15 +101,16 @@ bool is_token(std::string_view name) {
   constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";  // RFC 9110 §5.6.2
   return !name.empty() && std::all_of(name.begin(), name.end(), [kMarks](char c) {
     const char lower = ascii_lower(c);
-    return (lower >= 'a' && lower <= 'z') || is_digit(c) || kMarks.find(c) != std::string_view::npos;
+    return (lower >= 'a' && lower <= 'z') || is_digit(c) ||
+           kMarks.find(c) != std::string_view::npos;
   });
 }
 
 // What belongs to one hop (RFC 9110 §7.6.1) or says where a message ends; the codecs write it.
 bool is_of_the_hop(std::string_view name) {
   for (const std::string_view own :
-       {"connection", "content-length", "expect", "http2-settings", "keep-alive", "proxy-connection",
-        "te", "trailer", "transfer-encoding", "upgrade"}) {
+       {"connection", "content-length", "expect", "http2-settings", "keep-alive",
+        "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}) {
     if (iequals(name, own)) return true;
   }
   return false;
@@ -165,7 +166,8 @@ class DirectionReader {
 
   void read_value(const std::string& name, const config::Node& node, What what) {
     if (node.kind != config::Node::Kind::kScalar && !node.is_null()) {
-      faults_.add(node, what == What::kAdd ? "write a value or a list of values" : "write one value");
+      faults_.add(node,
+                  what == What::kAdd ? "write a value or a list of values" : "write one value");
       return;
     }
     auto value = Template::parse(node.scalar);
@@ -190,7 +192,8 @@ class DirectionReader {
       return false;
     }
     if (is_of_the_hop(name)) {
-      faults_.add(at, fmt::format("\"{}\" belongs to one connection; sluice writes it itself", name));
+      faults_.add(at,
+                  fmt::format("\"{}\" belongs to one connection; sluice writes it itself", name));
       return false;
     }
     if (iequals(name, "host") && !(is_request_ && what == What::kSet)) {

@@ -17,7 +17,8 @@ size_t name_length(std::string_view text) {
   return n;
 }
 
-// RFC 9110 §5.5: visible, obs-text, and inside also SP and HTAB. A codec would have to refuse the rest.
+// RFC 9110 §5.5: visible, obs-text, and inside also SP and HTAB. A codec would have to refuse the
+// rest.
 Status check_value(std::string_view text) {
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
@@ -60,8 +61,10 @@ Result<Template> Template::parse(std::string_view text) {
     const auto name = text.substr(0, name_length(text));
     const Variable variable = variable_of(name);
     if (variable == Variable::kNone) {
-      return wrong(fmt::format("there is no variable \"${}\"; there are $host, $client_address, "
-                               "$request_id, $scheme and $path (and $$ for a dollar)", name));
+      return wrong(
+          fmt::format("there is no variable \"${}\"; there are $host, $client_address, "
+                      "$request_id, $scheme and $path (and $$ for a dollar)",
+                      name));
     }
     made.parts_.push_back({std::move(literal), variable});
     literal.clear();
@@ -87,17 +90,22 @@ Template::Variable Template::variable_of(std::string_view name) {
 std::string_view Template::value_of(Variable variable, filter::FilterHost& host,
                                     const http::RequestHead& head) {
   switch (variable) {
-    case Variable::kNone: return {};
-    case Variable::kHost: return host_of(head.authority);
-    case Variable::kClientAddress: return host.client_address();
-    case Variable::kRequestId: return head.headers.get(http::HeaderId::kXRequestId);
+    case Variable::kNone:
+      return {};
+    case Variable::kHost:
+      return host_of(head.authority);
+    case Variable::kClientAddress:
+      return host.client_address();
+    case Variable::kRequestId:
+      return head.headers.get(http::HeaderId::kXRequestId);
     case Variable::kScheme: {
       // As the client called it: the exchange has left only what it believes in this field.
       const auto said = head.headers.get(http::HeaderId::kXForwardedProto);
       return said == "https" || (said.empty() && head.secure) ? "https" : "http";
     }
     // Not head.path: what is decoded may hold any byte.
-    case Variable::kPath: return head.target.substr(0, head.target.find('?'));
+    case Variable::kPath:
+      return head.target.substr(0, head.target.find('?'));
   }
   return {};
 }

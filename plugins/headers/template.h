@@ -19,7 +19,8 @@ class Template {
   bool is_literal() const { return parts_.empty(); }
   // The value; in `arena` unless literal. What comes out is a valid field value when what went into
   // the heads was: the codecs see to that.
-  std::string_view fill(filter::FilterHost& host, const http::RequestHead& head, Arena& arena) const;
+  std::string_view fill(filter::FilterHost& host, const http::RequestHead& head,
+                        Arena& arena) const;
 
  private:
   enum class Variable : uint8_t { kNone, kHost, kClientAddress, kRequestId, kScheme, kPath };

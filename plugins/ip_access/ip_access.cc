@@ -33,7 +33,9 @@ class Factory : public filter::FilterFactory {
   explicit Factory(std::vector<Rule> rules) : rules_(std::move(rules)) {
     for (const auto& rule : rules_) else_allow_ = else_allow_ && !rule.allows;
   }
-  std::unique_ptr<filter::Filter> make() const override { return std::make_unique<IpAccess>(*this); }
+  std::unique_ptr<filter::Filter> make() const override {
+    return std::make_unique<IpAccess>(*this);
+  }
   std::string_view name() const override { return "ip_access"; }
 
   bool allows(std::string_view client) const {

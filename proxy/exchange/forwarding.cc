@@ -52,6 +52,10 @@ bool is_spoofable(const Headers::Field& field) {
   }
 }
 
+bool is_unwanted(const Headers::Field& field, bool trusted) {
+  return is_unsafe(field) || (!trusted && is_spoofable(field));
+}
+
 // Where the fields we care about are, found in one pass; the first of each name, and how many.
 struct Survey {
   struct Seen {
@@ -66,25 +70,36 @@ struct Survey {
 
 Survey::Seen* slot_for(Survey& survey, HeaderId id) {
   switch (id) {
-    case HeaderId::kXForwardedFor: return &survey.forwarded_for;
-    case HeaderId::kXForwardedProto: return &survey.proto;
-    case HeaderId::kXForwardedHost: return &survey.host;
-    case HeaderId::kXForwardedPort: return &survey.port;
-    case HeaderId::kForwarded: return &survey.forwarded;
-    case HeaderId::kXRealIp: return &survey.real_ip;
-    case HeaderId::kXRequestId: return &survey.request_id;
-    case HeaderId::kVia: return &survey.via;
-    case HeaderId::kMaxForwards: return &survey.max_forwards;
-    default: return nullptr;
+    case HeaderId::kXForwardedFor:
+      return &survey.forwarded_for;
+    case HeaderId::kXForwardedProto:
+      return &survey.proto;
+    case HeaderId::kXForwardedHost:
+      return &survey.host;
+    case HeaderId::kXForwardedPort:
+      return &survey.port;
+    case HeaderId::kForwarded:
+      return &survey.forwarded;
+    case HeaderId::kXRealIp:
+      return &survey.real_ip;
+    case HeaderId::kXRequestId:
+      return &survey.request_id;
+    case HeaderId::kVia:
+      return &survey.via;
+    case HeaderId::kMaxForwards:
+      return &survey.max_forwards;
+    default:
+      return nullptr;
   }
 }
 
-Survey survey_of(Headers& headers) {
+Survey survey_of(Headers& headers, bool trusted) {
   Survey survey;
   for (auto& field : headers) {
-    Survey::Seen* seen = slot_for(survey, field.id);
-    if (seen == nullptr) continue;
-    if (seen->count++ == 0) seen->first = &field;
+    if (Survey::Seen* seen = slot_for(survey, field.id)) {
+      if (seen->count++ == 0) seen->first = &field;
+    }
+    if (is_unwanted(field, trusted)) ++survey.unwanted;
   }
   return survey;
 }
@@ -124,12 +139,13 @@ std::string_view continued(Headers& headers, HeaderId id, const Survey::Seen& se
 // One rewrite: the steps share the head, the hop and what was found.
 class Rewrite {
  public:
-  Rewrite(const Hop& hop, http::RequestHead& head) : hop_(hop), head_(head), headers_(head.headers) {}
+  Rewrite(const Hop& hop, http::RequestHead& head)
+      : hop_(hop), head_(head), headers_(head.headers) {}
 
   Forwarded run() {
-    drop_unwanted();
-    headers_.reserve(headers_.size() + kMostAdded);  // before pointers into it are kept
-    survey_ = survey_of(headers_);
+    headers_.reserve(headers_.size() + kMostAdded);  // so that pointers into it stay
+    look();
+    if (survey_.unwanted > 0) drop_unwanted();
     set_client();
     set_scheme();
     set_host_and_port();
@@ -144,16 +160,14 @@ class Rewrite {
  private:
   static constexpr size_t kMostAdded = 8;
 
+  void look() { survey_ = survey_of(headers_, hop_.trusted); }
+
   void drop_unwanted() {
-    bool any = false;
-    for (const auto& field : headers_) {
-      any = any || is_unsafe(field) || (!hop_.trusted && is_spoofable(field));
-    }
-    if (!any) return;
+    result_.dropped = survey_.unwanted;
     const bool trusted = hop_.trusted;
-    result_.dropped = static_cast<uint32_t>(headers_.remove_if([trusted](const Headers::Field& field) {
-      return is_unsafe(field) || (!trusted && is_spoofable(field));
-    }));
+    headers_.remove_if(
+        [trusted](const Headers::Field& field) { return is_unwanted(field, trusted); });
+    look();
   }
 
   // Puts the value where the first of its name is, or at the end.
@@ -168,7 +182,7 @@ class Rewrite {
   void remove(HeaderId id, const Survey::Seen& seen) {
     if (seen.first == nullptr) return;
     headers_.remove(id);
-    survey_ = survey_of(headers_);  // pointers have moved
+    look();  // pointers have moved
   }
 
   void set_client() {

@@ -1,5 +1,5 @@
-// Forwarding: what the two heads say about the hops a message took. Called once per request, before it
-// is routed, so that routes and filters see what the application will; and once per answer. Pure
+// Forwarding: what the two heads say about the hops a message took. Called once per request, before
+// it is routed, so that routes and filters see what the application will; and once per answer. Pure
 // functions on heads (and a per-thread generator of request ids); any thread; on the hot path.
 //
 //   field                   from a trusted proxy               from anybody else
@@ -12,9 +12,10 @@
 //   X-Real-IP               made: the believed client          made: the client's address
 //   other X-Forwarded-*, X-Scheme, X-Url-Scheme, Front-End-Https: kept | removed
 //
-// From everybody: Via is continued (RFC 9110 §7.6.3), Max-Forwards counted down (§7.6.2); Proxy (CVE-2016-
-// 5385), X-Accel-* and names with '_' (which CGI-like variables confuse with '-') are removed; Host,
-// traceparent, tracestate, X-Amzn-Trace-Id and all else pass. Answers lose X-Accel-* and nothing more.
+// From everybody: Via is continued (RFC 9110 §7.6.3), Max-Forwards counted down (§7.6.2); Proxy
+// (CVE-2016-5385), X-Accel-* and names with '_' (which CGI-like variables confuse with '-') are
+// removed; Host, traceparent, tracestate, X-Amzn-Trace-Id and all else pass. Answers lose X-Accel-*
+// and nothing more.
 //
 // Forwarded is never believed, only continued: an ALB passes on what a client wrote there.
 #pragma once
@@ -39,19 +40,20 @@ struct Hop {
 };
 
 struct Forwarded {
-  std::string_view client;      // believed address, without port; in the head's arena or hop.address
+  std::string_view client;  // believed address, without port; in the head's arena or hop.address
   std::string_view request_id;  // in the head's arena
   bool secure = false;          // the believed scheme is https (what X-Forwarded-Proto now says)
-  bool is_last = false;         // OPTIONS or TRACE with Max-Forwards: 0: answer it here, never forward
-  uint32_t dropped = 0;         // fields removed as unsafe: Proxy, names with '_', X-Accel-*, spoofed ones
+  bool is_last = false;  // OPTIONS or TRACE with Max-Forwards: 0: answer it here, never forward
+  uint32_t dropped = 0;  // fields removed as unsafe: Proxy, names with '_', X-Accel-*, spoofed ones
 };
 
 // Rewrites head.headers as in the table.
 Forwarded rewrite_request(const Hop& hop, http::RequestHead& head);
 
-// The address a chain of trusted proxies lets us believe: from the right of X-Forwarded-For past the
-// trusted ones (at most kMostHops) to the first that is not; what cannot be read ends the walk at the
-// address before it. `hop.address` when the hop is not trusted. The text is a view into `forwarded_for`.
+// The address a chain of trusted proxies lets us believe: from the right of X-Forwarded-For past
+// the trusted ones (at most kMostHops) to the first that is not; what cannot be read ends the walk
+// at the address before it. `hop.address` when the hop is not trusted. The text is a view into
+// `forwarded_for`.
 inline constexpr int kMostHops = 64;
 std::string_view believed_client(const Hop& hop, std::string_view forwarded_for);
 

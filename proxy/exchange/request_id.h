@@ -1,5 +1,5 @@
-// Request ids: 128 bits that do not repeat, as 32 hex digits. Not secret and no proof of anything: from
-// a fast generator that each thread seeds once from the kernel. Any thread.
+// Request ids: 128 bits that do not repeat, as 32 hex digits. Not secret and no proof of anything:
+// from a fast generator that each thread seeds once from the kernel. Any thread.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,5 @@
 #include "proxy/filter/chain.h"
 
-
 namespace sluice::filter {
 
 Verdict FilterChain::run_request(FilterHost& host, http::RequestHead& head) {

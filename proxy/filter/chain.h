@@ -1,16 +1,16 @@
-// FilterChain: the filters of one exchange at work. Owned by the exchange; made when its route is known.
-// A chain without filters allocates nothing and each call on it is a test of a pointer.
+// FilterChain: the filters of one exchange at work. Owned by the exchange; made when its route is
+// known. Without filters it allocates nothing and each call is a test of a pointer.
 // (Not "Chain": that is a queue of bytes.)
 //
 //   request:   0 ─> 1 ─> 2 ─> action        each filter is made when the request reaches it
 //   answer:    0 <─ 1 <─ 2 <─ answer        only those that let the request pass
 //
-// * An answer passes, in reverse, the filters whose on_request said kContinue. When filter k answers,
-//   these are 0..k-1: k and what lies behind it do not see the answer. The same holds for an answer the
-//   exchange makes itself (an error, a timeout) while a filter waits.
+// * An answer passes, in reverse, the filters whose on_request said kContinue. When filter k
+//   answers, these are 0..k-1: k and what lies behind it do not see the answer. The same holds for
+//   an answer the exchange makes itself (an error, a timeout) while a filter waits.
 // * After kWait, on resume(), the same call is made again and goes on with the next filter.
-// * When on_response of filter k says kAnswered, the answer it gave replaces the one on its way: call
-//   on_response again with the new head; it goes on with k-1, and body hooks run only from there.
+// * When on_response of filter k says kAnswered, the answer it gave replaces the one on its way:
+//   call on_response again with the new head; it goes on with k-1, and body hooks run only there.
 // * Body hooks run only on filters that change bodies; request bodies in order, answers in reverse.
 // * Interim answers (1xx) pass unseen.
 #pragma once

@@ -1,7 +1,7 @@
-// Registry: which filters this program has: a name from the configuration → a maker of factories. An
-// object that main fills and passes on; there is no static registration. Filled once, const afterwards.
-// The configuration asks it what is right (FilterCheck), the snapshot's builder has it make the routes'
-// factories.
+// Registry: which filters this program has: a name from the configuration → a maker of factories.
+// An object that main fills and passes on; there is no static registration. Filled once, const
+// afterwards. The configuration asks it what is right (FilterCheck), the snapshot's builder has it
+// make the routes' factories.
 #pragma once
 
 #include <memory>

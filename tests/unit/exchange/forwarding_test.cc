@@ -25,8 +25,12 @@ std::vector<config::Network> networks(const std::vector<std::string>& texts) {
 
 const auto kTrusted = networks({"10.0.0.0/8", "fd00::/8"});
 
-Hop untrusted(std::string_view address = "203.0.113.7") { return {address, 8080, false, false, kTrusted}; }
-Hop trusted(std::string_view address = "10.0.0.1") { return {address, 8080, false, true, kTrusted}; }
+Hop untrusted(std::string_view address = "203.0.113.7") {
+  return {address, 8080, false, false, kTrusted};
+}
+Hop trusted(std::string_view address = "10.0.0.1") {
+  return {address, 8080, false, true, kTrusted};
+}
 
 http::RequestHead request(const Fields& fields, std::string_view method = "GET") {
   http::RequestHead head;
@@ -76,8 +80,8 @@ TEST_CASE("forwarding: an untrusted client's word is replaced") {
   CHECK(get(head, "X-Request-Id") == forwarded.request_id);
   CHECK(forwarded.request_id.size() == 32);
   CHECK(get(head, "Host") == "example.com:8080");
-  for (const auto* gone : {"Forwarded", "X-Forwarded-Ssl", "X-Forwarded-Scheme", "X-Forwarded-Prefix",
-                           "X-Scheme", "X-Url-Scheme", "Front-End-Https"}) {
+  for (const auto* gone : {"Forwarded", "X-Forwarded-Ssl", "X-Forwarded-Scheme",
+                           "X-Forwarded-Prefix", "X-Scheme", "X-Url-Scheme", "Front-End-Https"}) {
     CAPTURE(gone);
     CHECK(head.headers.find(gone) == nullptr);
   }
@@ -191,7 +195,9 @@ TEST_CASE("forwarding: repeated lists are joined in order") {
 }
 
 TEST_CASE("forwarding: the walk along X-Forwarded-For") {
-  const auto walk = [](std::string_view list) { return std::string{believed_client(trusted(), list)}; };
+  const auto walk = [](std::string_view list) {
+    return std::string{believed_client(trusted(), list)};
+  };
   CHECK(walk("") == "10.0.0.1");
   CHECK(walk("203.0.113.7") == "203.0.113.7");
   CHECK(walk("1.1.1.1, 203.0.113.7") == "203.0.113.7");
@@ -207,8 +213,8 @@ TEST_CASE("forwarding: the walk along X-Forwarded-For") {
   CHECK(walk(" , ,203.0.113.7 ,, ") == "203.0.113.7");
   // What cannot be read ends the walk at the address before.
   for (const std::string garbage :
-       {"unknown", "_hidden", "for=_x", "1.2.3", "1.2.3.4.5", "[::1", "[::1]x", "[::1]:", "::1]", "1.2.3.4:x",
-        "1.2.3.4 5", "<script>", "\"", "[", "256.1.1.1", "fe80::1%eth0"}) {
+       {"unknown", "_hidden", "for=_x", "1.2.3", "1.2.3.4.5", "[::1", "[::1]x", "[::1]:", "::1]",
+        "1.2.3.4:x", "1.2.3.4 5", "<script>", "\"", "[", "256.1.1.1", "fe80::1%eth0"}) {
     CAPTURE(garbage);
     CHECK(walk(garbage) == "10.0.0.1");
     CHECK(walk("203.0.113.7, " + garbage + ", 10.5.5.5") == "10.5.5.5");
@@ -218,7 +224,8 @@ TEST_CASE("forwarding: the walk along X-Forwarded-For") {
 
 TEST_CASE("forwarding: a very long X-Forwarded-For is walked only so far, and passed on whole") {
   std::string list = "203.0.113.7";
-  for (int i = 0; i < 1000; ++i) list += ", 10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250);
+  for (int i = 0; i < 1000; ++i)
+    list += ", 10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250);
   auto head = request({{"X-Forwarded-For", list}});
   const auto forwarded = rewrite_request(trusted(), head);
   // 1000 - kMostHops = 936, which is 3 * 250 + 186.

@@ -55,7 +55,9 @@ class ScriptedFilter : public Filter {
 class ScriptedFactory : public FilterFactory {
  public:
   explicit ScriptedFactory(Script script) : script_(script) {}
-  std::unique_ptr<Filter> make() const override { return std::make_unique<ScriptedFilter>(script_); }
+  std::unique_ptr<Filter> make() const override {
+    return std::make_unique<ScriptedFilter>(script_);
+  }
   std::string_view name() const override { return "scripted"; }
 
  private:

@@ -1,4 +1,5 @@
-// FakeHost: stands in for the exchange in tests of the chain and of plugins. Remembers what was answered.
+// FakeHost: stands in for the exchange in tests of the chain and of plugins. Remembers what was
+// answered.
 #pragma once
 
 #include <string>

@@ -1,4 +1,5 @@
-// Bench: a plugin under test: its settings from YAML text, one filter, and the exchange it stands in.
+// Bench: a plugin under test: its settings from YAML text, one filter, and the exchange it stands
+// in.
 #pragma once
 
 #include <memory>
@@ -27,7 +28,9 @@ struct Bench {
 
   filter::Verdict on_request() { return one->on_request(host, host.head); }
   filter::Verdict on_response() { return one->on_response(host, response); }
-  std::string asked(std::string_view name) const { return std::string{host.head.headers.get(name)}; }
+  std::string asked(std::string_view name) const {
+    return std::string{host.head.headers.get(name)};
+  }
   std::string said(std::string_view name) const { return std::string{response.headers.get(name)}; }
   // All faults in one text.
   std::string wrong() const {

@@ -88,7 +88,8 @@ TEST_CASE("compress: whole bodies come back the same, at each level, in any piec
           CAPTURE(size);
           CAPTURE(step);
           Page page("{ min_size: 1 }", coding);
-          page.response.body = has_length && size > 0 ? BodySize::exactly(size) : BodySize::unknown();
+          page.response.body =
+              has_length && size > 0 ? BodySize::exactly(size) : BodySize::unknown();
           REQUIRE(page.is_compressed());
           const auto text = sample(size);
           const auto bytes = run(page, text, step);
@@ -160,29 +161,59 @@ TEST_CASE("compress: file bytes are refused, not skipped") {
 TEST_CASE("compress: what is left alone") {
   Page page;
   std::string vary;
-  SUBCASE("206") { page.response.status = 206; }
+  SUBCASE("206") {
+    page.response.status = 206;
+  }
   SUBCASE("204") {
     page.response.status = 204;
     page.response.body = BodySize::none();
   }
-  SUBCASE("205") { page.response.status = 205; }
-  SUBCASE("416") { page.response.status = 416; }
-  SUBCASE("101") { page.response.status = 101; }
-  SUBCASE("a range in a 200") { page.response.headers.add("Content-Range", "bytes 0-1/2"); }
-  SUBCASE("encoded already") { page.response.headers.add("Content-Encoding", "identity"); }
-  SUBCASE("no-transform") { page.response.headers.add("Cache-Control", "public, No-Transform"); }
+  SUBCASE("205") {
+    page.response.status = 205;
+  }
+  SUBCASE("416") {
+    page.response.status = 416;
+  }
+  SUBCASE("101") {
+    page.response.status = 101;
+  }
+  SUBCASE("a range in a 200") {
+    page.response.headers.add("Content-Range", "bytes 0-1/2");
+  }
+  SUBCASE("encoded already") {
+    page.response.headers.add("Content-Encoding", "identity");
+  }
+  SUBCASE("no-transform") {
+    page.response.headers.add("Cache-Control", "public, No-Transform");
+  }
   SUBCASE("no-transform, in the second field") {
     page.response.headers.add("Cache-Control", "public");
     page.response.headers.add("Cache-Control", "no-transform");
   }
-  SUBCASE("no-transform asked by the client") { page.host.head.headers.add("Cache-Control", "no-transform"); }
-  SUBCASE("a digest") { page.response.headers.add("Content-Digest", "sha-256=:x:"); }
-  SUBCASE("a picture") { page.response.headers.set("Content-Type", "image/png"); }
-  SUBCASE("an event stream") { page.response.headers.set("Content-Type", "text/event-stream"); }
-  SUBCASE("no type") { page.response.headers.remove("Content-Type"); }
-  SUBCASE("an absurd type") { page.response.headers.set("Content-Type", "text/" + std::string(1000, 'x')); }
-  SUBCASE("too small") { page.response.body = BodySize::exactly(1023); }
-  SUBCASE("empty") { page.response.body = BodySize::none(); }
+  SUBCASE("no-transform asked by the client") {
+    page.host.head.headers.add("Cache-Control", "no-transform");
+  }
+  SUBCASE("a digest") {
+    page.response.headers.add("Content-Digest", "sha-256=:x:");
+  }
+  SUBCASE("a picture") {
+    page.response.headers.set("Content-Type", "image/png");
+  }
+  SUBCASE("an event stream") {
+    page.response.headers.set("Content-Type", "text/event-stream");
+  }
+  SUBCASE("no type") {
+    page.response.headers.remove("Content-Type");
+  }
+  SUBCASE("an absurd type") {
+    page.response.headers.set("Content-Type", "text/" + std::string(1000, 'x'));
+  }
+  SUBCASE("too small") {
+    page.response.body = BodySize::exactly(1023);
+  }
+  SUBCASE("empty") {
+    page.response.body = BodySize::none();
+  }
   SUBCASE("the client takes none") {
     page.host.head.headers.set("Accept-Encoding", "identity");
     vary = "Accept-Encoding";
@@ -204,8 +235,12 @@ TEST_CASE("compress: what is left alone") {
 
 TEST_CASE("compress: sizes at the edge") {
   Page page;
-  SUBCASE("just large enough") { page.response.body = BodySize::exactly(1024); }
-  SUBCASE("unknown counts as large") { page.response.body = BodySize::unknown(); }
+  SUBCASE("just large enough") {
+    page.response.body = BodySize::exactly(1024);
+  }
+  SUBCASE("unknown counts as large") {
+    page.response.body = BodySize::unknown();
+  }
   CHECK(page.is_compressed());
 }
 
@@ -236,7 +271,9 @@ TEST_CASE("compress: the answer to HEAD has the same head and no body") {
   page.host.head.method = "HEAD";
   page.response.body = BodySize::none();
   page.response.headers.add("ETag", "\"abc\"");
-  SUBCASE("with a length") { page.response.declared_length = 10000; }
+  SUBCASE("with a length") {
+    page.response.declared_length = 10000;
+  }
   SUBCASE("without") {}
   CHECK(page.is_compressed());
   CHECK_FALSE(page.one->changes_response_body());
@@ -302,8 +339,9 @@ TEST_CASE("compress: Accept-Encoding is weighed") {
   CHECK(pick("identity;q=0") == "-");
   CHECK(pick("") == "-");
   CHECK(pick("deflate") == "-");
-  for (const auto* odd : {"gzip;q=", "gzip;q=2", "gzip;q=1.001", "gzip;q=-1", "gzip;q=0.1234", "gzip;q=1x",
-                          "gzip;level=5", "gzip;", "gzip gzip", ";q=1", ",,,", "gzip;q=.5", "gzip;q=01"}) {
+  for (const auto* odd :
+       {"gzip;q=", "gzip;q=2", "gzip;q=1.001", "gzip;q=-1", "gzip;q=0.1234", "gzip;q=1x",
+        "gzip;level=5", "gzip;", "gzip gzip", ";q=1", ",,,", "gzip;q=.5", "gzip;q=01"}) {
     CAPTURE(odd);
     CHECK(pick(odd) == "-");
   }
@@ -321,13 +359,15 @@ TEST_CASE("compress: the order given decides between equals") {
 
 TEST_CASE("compress: types") {
   const TypeList usual;
-  for (const auto* type : {"text/html", "TEXT/HTML;charset=x", "application/json", "application/problem+json",
-                           "image/svg+xml", "application/wasm", "text/css ; a=b", "font/ttf"}) {
+  for (const auto* type :
+       {"text/html", "TEXT/HTML;charset=x", "application/json", "application/problem+json",
+        "image/svg+xml", "application/wasm", "text/css ; a=b", "font/ttf"}) {
     CAPTURE(type);
     CHECK(usual.has(type));
   }
-  for (const auto* type : {"", "text", "image/png", "text/event-stream", "TEXT/Event-Stream; x=y", "font/woff2",
-                           "application/zip", "video/mp4", "xtext/html", "application/jsonx", ";"}) {
+  for (const auto* type :
+       {"", "text", "image/png", "text/event-stream", "TEXT/Event-Stream; x=y", "font/woff2",
+        "application/zip", "video/mp4", "xtext/html", "application/jsonx", ";"}) {
     CAPTURE(type);
     CHECK_FALSE(usual.has(type));
   }
@@ -340,7 +380,8 @@ TEST_CASE("compress: types") {
 
 TEST_CASE("compress: settings that cannot be are refused, all at once") {
   const Bench bench(make_compress,
-                    "{ codings: [gzip, gzip, lzma], types: [text], min_size: x, levels: { gzip: 10, b: 1 }, lvl: 1 }");
+                    "{ codings: [gzip, gzip, lzma], types: [text], min_size: x, levels: { gzip: "
+                    "10, b: 1 }, lvl: 1 }");
   CHECK(bench.factory == nullptr);
   CHECK(bench.wrong().find("lzma") != std::string::npos);
   CHECK(bench.wrong().find("twice") != std::string::npos);

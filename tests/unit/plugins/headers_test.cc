@@ -18,7 +18,9 @@ size_t count(const http::Headers& headers, std::string_view name) {
   return n;
 }
 
-std::string faults_of(const std::string& yaml) { return Bench(make_headers, yaml).wrong(); }
+std::string faults_of(const std::string& yaml) {
+  return Bench(make_headers, yaml).wrong();
+}
 
 }  // namespace
 
@@ -122,11 +124,13 @@ TEST_CASE("headers: Host can be set for the application behind") {
 
 TEST_CASE("headers: what belongs to one connection is refused") {
   for (const std::string name :
-       {"Connection", "transfer-encoding", "Content-Length", "Keep-Alive", "TE", "Trailer", "Upgrade",
-        "Proxy-Connection", "HTTP2-Settings", "Expect"}) {
+       {"Connection", "transfer-encoding", "Content-Length", "Keep-Alive", "TE", "Trailer",
+        "Upgrade", "Proxy-Connection", "HTTP2-Settings", "Expect"}) {
     CAPTURE(name);
-    CHECK(faults_of("request: { set: { " + name + ": x } }").find("one connection") != std::string::npos);
-    CHECK(faults_of("response: { remove: [" + name + "] }").find("one connection") != std::string::npos);
+    CHECK(faults_of("request: { set: { " + name + ": x } }").find("one connection") !=
+          std::string::npos);
+    CHECK(faults_of("response: { remove: [" + name + "] }").find("one connection") !=
+          std::string::npos);
   }
   CHECK(faults_of("response: { set: { Host: x } }") != "");
   CHECK(faults_of("request: { remove: [Host] }") != "");
@@ -135,12 +139,14 @@ TEST_CASE("headers: what belongs to one connection is refused") {
 }
 
 TEST_CASE("headers: names and values that would break a head are refused") {
-  for (const std::string name : {"\"a b\"", "\"a:\"", "\"\"", "\"a\\r\\nb\"", "\"caf\xc3\xa9\"", "\"a\\x01\""}) {
+  for (const std::string name :
+       {"\"a b\"", "\"a:\"", "\"\"", "\"a\\r\\nb\"", "\"caf\xc3\xa9\"", "\"a\\x01\""}) {
     CAPTURE(name);
-    CHECK(faults_of("request: { set: { " + name + ": x } }").find("no field name") != std::string::npos);
+    CHECK(faults_of("request: { set: { " + name + ": x } }").find("no field name") !=
+          std::string::npos);
   }
-  for (const std::string value : {"\"a\\r\\nSet-Cookie: x\"", "\"a\\n\"", "\"\\0\"", "\"\\x7f\"", "\" a\"",
-                                  "\"a\\t\"", "[a]", "{ a: b }"}) {
+  for (const std::string value : {"\"a\\r\\nSet-Cookie: x\"", "\"a\\n\"", "\"\\0\"", "\"\\x7f\"",
+                                  "\" a\"", "\"a\\t\"", "[a]", "{ a: b }"}) {
     CAPTURE(value);
     CHECK(faults_of("response: { set: { X: " + value + " } }") != "");
   }

@@ -22,7 +22,9 @@ bool lets_in(const std::string& yaml, const std::string& client) {
   return in;
 }
 
-std::string faults_of(const std::string& yaml) { return Bench(make_ip_access, yaml).wrong(); }
+std::string faults_of(const std::string& yaml) {
+  return Bench(make_ip_access, yaml).wrong();
+}
 
 }  // namespace
 
@@ -52,7 +54,8 @@ TEST_CASE("ip_access: in the short form denials come first") {
 }
 
 TEST_CASE("ip_access: rules are asked in order") {
-  const auto* yaml = "{ rules: [ { allow: 10.9.9.9 }, { deny: 10.9.0.0/16 }, { allow: 10.0.0.0/8 } ] }";
+  const auto* yaml =
+      "{ rules: [ { allow: 10.9.9.9 }, { deny: 10.9.0.0/16 }, { allow: 10.0.0.0/8 } ] }";
   CHECK(lets_in(yaml, "10.9.9.9"));
   CHECK_FALSE(lets_in(yaml, "10.9.9.8"));
   CHECK(lets_in(yaml, "10.1.1.1"));
