@@ -24,14 +24,66 @@ tl::unexpected<HeadFault> fault(int status, std::string_view reason) {
   return tl::unexpected(HeadFault{status, reason});
 }
 
+// How many there are of the fields that frame. Most messages have few of them, and are spared the
+// walks that read the others.
+struct Census {
+  uint32_t connection = 0;
+  uint32_t expect = 0;
+  uint32_t host = 0;
+  uint32_t length = 0;
+  uint32_t transfer = 0;
+  uint32_t upgrade = 0;
+  uint32_t other_hop = 0;
+
+  bool has_hop_fields() const {
+    return (connection | expect | length | transfer | upgrade | other_hop) != 0;
+  }
+};
+
+Census count_fields(const Headers& headers) {
+  Census census;
+  for (const Headers::Field& field : headers) {
+    switch (field.id) {
+      case HeaderId::kConnection:
+        ++census.connection;
+        break;
+      case HeaderId::kExpect:
+        ++census.expect;
+        break;
+      case HeaderId::kHost:
+        ++census.host;
+        break;
+      case HeaderId::kContentLength:
+        ++census.length;
+        break;
+      case HeaderId::kTransferEncoding:
+        ++census.transfer;
+        break;
+      case HeaderId::kUpgrade:
+        ++census.upgrade;
+        break;
+      case HeaderId::kHttp2Settings:
+      case HeaderId::kKeepAlive:
+      case HeaderId::kProxyAuthorization:
+      case HeaderId::kProxyConnection:
+      case HeaderId::kTe:
+      case HeaderId::kTrailer:
+        ++census.other_hop;
+        break;
+      default:
+        break;
+    }
+  }
+  return census;
+}
+
 // -- Connection --
 
 struct Options {
   bool close = false;
   bool keep_alive = false;
   bool upgrade = false;
-  size_t count = 0;
-  std::array<std::string_view, kMostOptions> nominated{};
+  bool nominates = false;  // fields to be removed
 };
 
 // Fields that stay when Connection names them: they route, describe the content, or are set by
@@ -58,24 +110,25 @@ bool is_never_nominated(HeaderId id, std::string_view name) {
   return starts("content-") || starts("x-forwarded-");
 }
 
-HeadResult<Options> read_connection(const Headers& headers) {
+HeadResult<Options> read_connection(const Headers& headers, const Census& census) {
   Options options;
+  if (census.connection == 0) return options;
   bool framing = false;
   size_t elements = 0;
   for (const Headers::Field& field : headers) {
     if (field.id != HeaderId::kConnection) continue;
     for_each_element(field.value, [&options, &framing, &elements](std::string_view name) {
-      if (++elements > kMostOptions) return;
-      if (iequals(name, "close")) {
-        options.close = true;
-      } else if (iequals(name, "keep-alive")) {
+      ++elements;
+      if (iequals(name, "keep-alive")) {
         options.keep_alive = true;
+      } else if (iequals(name, "close")) {
+        options.close = true;
       } else if (iequals(name, "upgrade")) {
         options.upgrade = true;
       } else {
         const HeaderId id = header_id(name);
         framing = framing || id == HeaderId::kContentLength || id == HeaderId::kTransferEncoding;
-        if (!is_never_nominated(id, name)) options.nominated[options.count++] = name;
+        options.nominates = true;
       }
     });
   }
@@ -83,6 +136,21 @@ HeadResult<Options> read_connection(const Headers& headers) {
   // A hop that obeyed would lose the body's length: nobody honest asks for that.
   if (framing) return fault(400, "connection_options");
   return options;
+}
+
+void remove_nominated(Headers& headers) {
+  std::array<std::string_view, kMostOptions> names;
+  size_t count = 0;
+  for (const Headers::Field& field : headers) {
+    if (field.id != HeaderId::kConnection) continue;
+    for_each_element(field.value, [&names, &count](std::string_view name) {
+      if (!is_never_nominated(header_id(name), name)) names[count++] = name;
+    });
+  }
+  headers.remove_if([&names, count](const Headers::Field& field) {
+    return std::any_of(names.begin(), names.begin() + count,
+                       [&field](std::string_view name) { return iequals(name, field.name); });
+  });
 }
 
 bool is_of_this_hop(HeaderId id) {
@@ -98,20 +166,17 @@ bool is_of_this_hop(HeaderId id) {
     case HeaderId::kTransferEncoding:
     case HeaderId::kUpgrade:
       return true;
+    case HeaderId::kExpect:  // what is left of it is 100-continue, or not ours to obey (HTTP/1.0)
+      return true;
     default:
       return false;
   }
 }
 
-// Expect goes, too: what is left of it here is 100-continue, or not ours to obey (HTTP/1.0).
-void remove_hop_fields(Headers& headers, const Options& options) {
-  headers.remove_if([&options](const Headers::Field& field) {
-    if (is_of_this_hop(field.id) || field.id == HeaderId::kExpect) return true;
-    for (size_t i = 0; i < options.count; ++i) {
-      if (iequals(options.nominated[i], field.name)) return true;
-    }
-    return false;
-  });
+void remove_hop_fields(Headers& headers, const Census& census, const Options& options) {
+  if (options.nominates) remove_nominated(headers);
+  if (!census.has_hop_fields()) return;
+  headers.remove_if([](const Headers::Field& field) { return is_of_this_hop(field.id); });
 }
 
 bool keeps_alive(Version version, const Options& options) {
@@ -122,16 +187,17 @@ bool keeps_alive(Version version, const Options& options) {
 // -- the length of the body --
 
 // Exactly one "chunked" and nothing else. `unknown_status` is for a coding before it that we lack.
-HeadResult<bool> read_transfer_encoding(const Headers& headers, Version version,
-                                        int unknown_status) {
-  size_t lines = 0;
+HeadResult<bool> read_transfer_encoding(const Headers& headers, const Census& census,
+                                        Version version, int unknown_status) {
+  if (census.transfer == 0) return false;
+  // RFC 9112 §6.1: from HTTP/1.0 the framing is faulty.
+  if (version == Version::kHttp10) return fault(400, "transfer_encoding");
   size_t codings = 0;
   size_t chunked = 0;
   bool chunked_last = false;
   bool plain = true;
   for (const Headers::Field& field : headers) {
     if (field.id != HeaderId::kTransferEncoding) continue;
-    ++lines;
     plain = plain && iequals(field.value, "chunked");
     for_each_element(field.value, [&codings, &chunked, &chunked_last](std::string_view coding) {
       ++codings;
@@ -139,10 +205,7 @@ HeadResult<bool> read_transfer_encoding(const Headers& headers, Version version,
       chunked += chunked_last ? 1 : 0;
     });
   }
-  if (lines == 0) return false;
-  // RFC 9112 §6.1: from HTTP/1.0 the framing is faulty.
-  if (version == Version::kHttp10) return fault(400, "transfer_encoding");
-  if (lines == 1 && plain) return true;
+  if (census.transfer == 1 && plain) return true;
   if (chunked_last && chunked == 1 && codings > 1) return fault(unknown_status, "transfer_coding");
   return fault(400, "transfer_encoding");
 }
@@ -150,11 +213,12 @@ HeadResult<bool> read_transfer_encoding(const Headers& headers, Version version,
 // The stated length. A list of the same number may be taken as one (RFC 9110 §8.6); from clients it
 // is refused, because it only comes from those who try what happens.
 HeadResult<std::optional<uint64_t>> read_content_length(const Headers& headers,
-                                                        bool allow_repeats) {
+                                                        const Census& census, bool allow_repeats) {
   std::optional<uint64_t> length;
+  if (census.length == 0) return length;
+  if (census.length > 1 && !allow_repeats) return fault(400, "content_length");
   for (const Headers::Field& field : headers) {
     if (field.id != HeaderId::kContentLength) continue;
-    if (length && !allow_repeats) return fault(400, "content_length");
     for (std::string_view rest = field.value;;) {
       const size_t comma = allow_repeats ? rest.find(',') : std::string_view::npos;
       const auto number = parse_decimal(trim_ows(rest.substr(0, comma)));
@@ -171,10 +235,9 @@ HeadResult<std::optional<uint64_t>> read_content_length(const Headers& headers,
 
 // -- Host --
 
-HeadResult<void> settle_host(RequestHead& head) {
-  const size_t hosts = head.headers.count(HeaderId::kHost);
-  if (hosts > 1) return fault(400, "duplicate_host");
-  if (hosts == 0) {
+HeadResult<void> settle_host(RequestHead& head, const Census& census) {
+  if (census.host > 1) return fault(400, "duplicate_host");
+  if (census.host == 0) {
     // RFC 9112 §3.2: also with absolute-form.
     if (head.version != Version::kHttp10) return fault(400, "missing_host");
     if (!head.authority.empty()) {
@@ -189,10 +252,10 @@ HeadResult<void> settle_host(RequestHead& head) {
   return {};
 }
 
-HeadResult<void> settle_expect(RequestHead& head) {
-  // RFC 9110 §10.1.1: an HTTP/1.0 client does not wait; without a body there is nothing to wait
-  // for.
-  if (head.version == Version::kHttp10) return {};
+HeadResult<void> settle_expect(RequestHead& head, const Census& census) {
+  // RFC 9110 §10.1.1: an HTTP/1.0 client does not wait; nor is there anything to wait for without
+  // a body.
+  if (census.expect == 0 || head.version == Version::kHttp10) return {};
   for (const Headers::Field& field : head.headers) {
     if (field.id != HeaderId::kExpect) continue;
     if (!iequals(field.value, "100-continue")) return fault(417, "expectation");
@@ -203,9 +266,9 @@ HeadResult<void> settle_expect(RequestHead& head) {
 
 // Only a WebSocket's opening (RFC 6455 §4.1) is passed on; any other offer may be ignored (RFC 9110
 // §7.8), and h2c must be, or requests would pass us unseen inside it.
-void settle_upgrade(RequestHead& head, const Options& options) {
+void settle_upgrade(RequestHead& head, const Census& census, const Options& options) {
   if (head.version != Version::kHttp11 || !options.upgrade || !head.is("GET")) return;
-  if (!head.body.is_none() || head.headers.count(HeaderId::kUpgrade) != 1) return;
+  if (!head.body.is_none() || census.upgrade != 1) return;
   const std::string_view offered = head.headers.get(HeaderId::kUpgrade);
   if (iequals(offered, "websocket")) head.upgrade = offered;
 }
@@ -252,14 +315,15 @@ bool is_valid_authority(std::string_view authority) {
 }
 
 HeadResult<MessageFraming> frame_request(RequestHead& head) {
-  if (auto host = settle_host(head); !host) return tl::unexpected(host.error());
-  const auto chunked = read_transfer_encoding(head.headers, head.version, 501);
+  const Census census = count_fields(head.headers);
+  if (auto host = settle_host(head, census); !host) return tl::unexpected(host.error());
+  const auto chunked = read_transfer_encoding(head.headers, census, head.version, 501);
   if (!chunked) return tl::unexpected(chunked.error());
   // RFC 9112 §6.3 would let Transfer-Encoding win; §11.2 names it an attempt at smuggling.
-  if (*chunked && head.headers.has(HeaderId::kContentLength)) return fault(400, "ambiguous_length");
-  const auto length = read_content_length(head.headers, false);
+  if (*chunked && census.length > 0) return fault(400, "ambiguous_length");
+  const auto length = read_content_length(head.headers, census, false);
   if (!length) return tl::unexpected(length.error());
-  const auto options = read_connection(head.headers);
+  const auto options = read_connection(head.headers, census);
   if (!options) return tl::unexpected(options.error());
 
   MessageFraming framing;
@@ -274,9 +338,9 @@ HeadResult<MessageFraming> frame_request(RequestHead& head) {
   }
   // RFC 9110 §9.3.8
   if (head.is("TRACE") && !head.body.is_none()) return fault(400, "trace_body");
-  if (auto expect = settle_expect(head); !expect) return tl::unexpected(expect.error());
-  settle_upgrade(head, *options);
-  remove_hop_fields(head.headers, *options);
+  if (auto expect = settle_expect(head, census); !expect) return tl::unexpected(expect.error());
+  settle_upgrade(head, census, *options);
+  remove_hop_fields(head.headers, census, *options);
   return framing;
 }
 
@@ -287,11 +351,10 @@ bool has_no_body(int status, std::string_view method) {
   return status < 200 || status == 204 || status == 304 || method == "HEAD";
 }
 
-HeadResult<void> settle_switch(ResponseHead& head, const Options& options,
+HeadResult<void> settle_switch(ResponseHead& head, const Census& census, const Options& options,
                                std::string_view upgrade_asked) {
   if (head.status != 101) return {};
-  const bool fits = !upgrade_asked.empty() && options.upgrade &&
-                    head.headers.count(HeaderId::kUpgrade) == 1 &&
+  const bool fits = !upgrade_asked.empty() && options.upgrade && census.upgrade == 1 &&
                     iequals(head.headers.get(HeaderId::kUpgrade), upgrade_asked);
   if (!fits) return fault(502, "unasked_upgrade");
   head.upgrade = head.headers.get(HeaderId::kUpgrade);
@@ -302,9 +365,10 @@ HeadResult<void> settle_switch(ResponseHead& head, const Options& options,
 
 HeadResult<MessageFraming> frame_response(ResponseHead& head, std::string_view method,
                                           std::string_view upgrade_asked) {
-  const auto options = read_connection(head.headers);
+  const Census census = count_fields(head.headers);
+  const auto options = read_connection(head.headers, census);
   if (!options) return fault(502, options.error().reason);
-  if (auto fits = settle_switch(head, *options, upgrade_asked); !fits) {
+  if (auto fits = settle_switch(head, census, *options, upgrade_asked); !fits) {
     return tl::unexpected(fits.error());
   }
   MessageFraming framing;
@@ -312,18 +376,17 @@ HeadResult<MessageFraming> frame_response(ResponseHead& head, std::string_view m
   head.body = BodySize::none();
   if (head.status < 200 || head.status == 204) {
     // §6.1 forbids both fields here. Who sends them may send a body, too: the connection is spent.
-    if (head.headers.has(HeaderId::kTransferEncoding)) framing.keep_alive = false;
-    const Headers::Field* length = head.headers.find(HeaderId::kContentLength);
-    if (length != nullptr && length->value != "0") framing.keep_alive = false;
-    remove_hop_fields(head.headers, *options);
+    const bool empty = census.length == 0 || head.headers.get(HeaderId::kContentLength) == "0";
+    if (census.transfer > 0 || !empty) framing.keep_alive = false;
+    remove_hop_fields(head.headers, census, *options);
     return framing;
   }
-  const auto chunked = read_transfer_encoding(head.headers, head.version, 502);
+  const auto chunked = read_transfer_encoding(head.headers, census, head.version, 502);
   if (!chunked) return fault(502, chunked.error().reason);
-  if (*chunked && head.headers.has(HeaderId::kContentLength)) return fault(502, "ambiguous_length");
-  const auto length = read_content_length(head.headers, true);
+  if (*chunked && census.length > 0) return fault(502, "ambiguous_length");
+  const auto length = read_content_length(head.headers, census, true);
   if (!length) return fault(502, length.error().reason);
-  remove_hop_fields(head.headers, *options);
+  remove_hop_fields(head.headers, census, *options);
 
   if (has_no_body(head.status, method)) {
     head.declared_length = *length;
