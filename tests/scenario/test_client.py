@@ -156,6 +156,12 @@ class Expect(Scenario):
             self.assertTrue(origin.is_left_alone(0.05))
 
 
+    def test_other_expectations_fail(self):
+        with Origin(lambda r: answer(r.body)) as origin, Sluice.before(origin) as sluice:
+            self.assertIn(sluice.get("/", headers={"Expect": "a-miracle"}).status, (200, 417))  # RFC 9110 §10.1.1: MAY
+            self.assertEqual(sluice.get("/").status, 200)
+
+
 class Interim(Scenario):
     def test_103_is_passed_on_several_times(self):
         with Origin() as origin, Sluice.before(origin) as sluice:

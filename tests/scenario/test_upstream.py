@@ -178,6 +178,34 @@ class Retries(Scenario):
             self.assertTrue(origin.is_left_alone())
             sluice.await_reason(502)
 
+    def test_a_get_may_be_sent_again(self):
+        with Origin() as origin, Sluice.before(origin, upstream="retry: { attempts: 2, budget: 100% }, pool: { idle: 10s }") as sluice:
+            client = sluice.client()
+            client.ask("/1")
+            first = origin.accept()
+            first.request()
+            first.send(answer("1"))
+            client.response()
+            client.ask("/2")
+            self.assertEqual(first.request().target, "/2")
+            first.close()  # a worker that was recycled
+            second = origin.accept()
+            self.assertEqual(second.request().target, "/2")
+            second.send(answer("2"))
+            self.assertEqual(client.response().body, b"2")
+            self.assertEqual(sluice.await_log(target="/2")["attempts"], 2)
+
+    def test_attempts_are_counted(self):
+        with Origin() as origin, Sluice.before(origin, upstream="retry: { attempts: 2, budget: 100% }") as sluice:
+            client = sluice.client()
+            client.ask("/")
+            for _ in range(2):
+                served = origin.accept()
+                served.request()
+                served.close()
+            self.assertEqual(client.response().status, 502)
+            self.assertTrue(origin.is_left_alone())
+
     def test_no_second_answer_after_the_first_byte(self):
         with Origin() as origin, Sluice.before(origin, upstream="retry: { attempts: 3 }") as sluice:
             client = sluice.client()
