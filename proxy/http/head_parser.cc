@@ -189,6 +189,10 @@ HeadResult<size_t> parse_request_head(std::string_view bytes, const HeadLimits& 
   size_t start = 0;
   while (bytes.substr(start, 2) == "\r\n") start += 2;
   if (start > kLeadingBytes) return fault(400, "malformed_request_line");
+  if (start == bytes.size()) {  // nothing of a head yet: the caller may well drop what there is
+    scanned = 0;
+    return 0;
+  }
   // No more than can be right is looked at, however much has been read.
   bytes = bytes.substr(0, start + limits.line + limits.block + 4);
   const size_t seen = std::max(start, scanned);

@@ -18,7 +18,8 @@ struct WireFraming {
   bool to_head = false;     // answers HEAD: no body must not be said as "Content-Length: 0"
 };
 
-// "GET /x HTTP/1.1", Host first, the fields, framing, CRLF.
+// "GET /x HTTP/1.1", Host first (the field when there is one, else the authority), the fields,
+// framing, CRLF.
 void write_request_head(const RequestHead& head, const WireFraming& framing, Chain& out);
 // `date` (IMF-fixdate) is written when head has no Date (RFC 9110 §6.6.1); empty: none.
 void write_response_head(const ResponseHead& head, const WireFraming& framing,

@@ -13,6 +13,8 @@ namespace sluice::http {
 // scheme-independent. Origin-form stays exactly as sent; absolute-form (http, https) is reduced to
 // origin-form and its authority replaces Host; "*" only with OPTIONS; CONNECT is refused (405).
 // Controls, space, '#', DEL, a backslash in the path and raw bytes above 0x7f are refused.
+// head.path stays empty when the path has no normal form. Requires: the fields are parsed; `raw`
+// lives as long as the head (in its arena).
 HeadResult<void> parse_target(std::string_view raw, RequestHead& head);
 
 // %-decodes once and resolves "." and ".." and empty segments; never climbs above "/". An encoded

@@ -116,6 +116,17 @@ TEST_CASE("request head: a few empty lines before it are skipped, a flood is ref
   CHECK(status_of(flood) == 400);
 }
 
+TEST_CASE("request head: empty lines alone are nothing yet, and may be dropped by the caller") {
+  size_t scanned = 0;
+  RequestHead head;
+  for (const std::string_view bytes : {"", "\r\n", "\r\n\r\n"}) {
+    const auto taken = parse_request_head(bytes, {}, scanned, head);
+    REQUIRE(taken);
+    CHECK(*taken == 0);
+    CHECK(scanned == 0);
+  }
+}
+
 TEST_CASE("request line: separators are one space, and nothing is repaired") {
   for (const std::string_view line : {"GET  /c HTTP/1.1",
                                       "GET /c  HTTP/1.1",
