@@ -84,6 +84,11 @@ void Loop::stop() {
   post([this] { stopping_ = true; });
 }
 
+void Loop::run_leftovers() {
+  run_posted();
+  end_tick();
+}
+
 void Loop::post(std::function<void()> work) {
   {
     const std::lock_guard lock(mutex_);

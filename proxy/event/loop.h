@@ -33,6 +33,8 @@ class Loop final : private IoEvents {
   // Runs until stop(). The clock is read once per round.
   void run();
   void stop();  // any thread
+  // After run(): carries out what was posted or deferred since, so that nothing is left behind.
+  void run_leftovers();
 
   Timers& timers() { return timers_; }
   TimePoint now() const { return timers_.now(); }

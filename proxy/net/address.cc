@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include <charconv>
 #include <cstddef>
 #include <cstring>
 
@@ -25,13 +26,25 @@ Result<SocketAddress> from_path(const std::string& path) {
 
 }  // namespace
 
-std::string IpPort::ip_text() const {
-  char text[INET6_ADDRSTRLEN];
-  if (std::memcmp(ip.data(), kMappedPrefix.data(), kMappedPrefix.size()) == 0) {
-    return inet_ntop(AF_INET, ip.data() + 12, text, sizeof text);
+bool IpPort::is_v4() const {
+  return std::memcmp(ip.data(), kMappedPrefix.data(), kMappedPrefix.size()) == 0;
+}
+
+IpText IpPort::ip_text() const {
+  IpText out;
+  if (is_v4()) {
+    // By hand: this is asked for once per request.
+    char* at = out.text.data();
+    for (size_t i = 12; i < 16; ++i) {
+      if (i > 12) *at++ = '.';
+      at = std::to_chars(at, at + 3, ip[i]).ptr;
+    }
+    out.size = static_cast<uint8_t>(at - out.text.data());
+  } else if (ip != std::array<uint8_t, 16>{}) {
+    inet_ntop(AF_INET6, ip.data(), out.text.data(), static_cast<socklen_t>(out.text.size()));
+    out.size = static_cast<uint8_t>(std::strlen(out.text.data()));
   }
-  if (ip == std::array<uint8_t, 16>{}) return "unix";
-  return inet_ntop(AF_INET6, ip.data(), text, sizeof text);
+  return out;
 }
 
 Result<SocketAddress> SocketAddress::from(const config::Address& address) {
@@ -87,8 +100,8 @@ std::string SocketAddress::text() const {
     return std::string("unix:") + reinterpret_cast<const sockaddr_un*>(&storage_)->sun_path;
   }
   const IpPort it = ip_port();
-  const std::string host = family() == AF_INET6 ? "[" + it.ip_text() + "]" : it.ip_text();
-  return host + ":" + std::to_string(it.port);
+  const std::string ip{it.ip_text().view()};
+  return (it.is_v4() ? ip : "[" + ip + "]") + ":" + std::to_string(it.port);
 }
 
 }  // namespace sluice::net

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -14,13 +15,21 @@
 
 namespace sluice::net {
 
+// The text of an IP address, in place: no allocation.
+struct IpText {
+  std::array<char, 46> text;
+  uint8_t size = 0;
+  std::string_view view() const { return {text.data(), size}; }
+};
+
 // An IP address as 16 bytes (IPv4 mapped, RFC 4291 §2.5.5.2) and a port: small enough to keep per
 // idle connection. A unix peer is all zero.
 struct IpPort {
   std::array<uint8_t, 16> ip{};
   uint16_t port = 0;
-  // "203.0.113.7", "2001:db8::1", or "unix".
-  std::string ip_text() const;
+  bool is_v4() const;
+  // "203.0.113.7", "2001:db8::1"; empty for a unix peer.
+  IpText ip_text() const;
 };
 
 class SocketAddress {

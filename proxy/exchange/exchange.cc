@@ -1,0 +1,226 @@
+#include "proxy/exchange/exchange.h"
+
+#include <utility>
+
+#include "proxy/base/assert.h"
+
+namespace sluice::exchange {
+
+Exchange::Exchange(const Services& services, std::shared_ptr<const Generation> generation,
+                   const ClientInfo& client, http::ServerStream& stream, http::RequestHead&& head,
+                   ExchangeOwner& owner)
+    : services_(services),
+      generation_(std::move(generation)),
+      client_(client),
+      stream_(stream),
+      owner_(owner),
+      began_(services.loop.now()),
+      began_wall_(wall_now()),
+      request_(std::move(head)),
+      original_target_(request_.target),
+      deadline_(services.loop.timers(), *this),
+      turn_(services.loop.timers(), *this) {
+  services_.observer.begun();
+}
+
+Exchange::~Exchange() = default;
+
+void Exchange::advance() {
+  for (Next next = Next::kGo; next == Next::kGo;) {
+    switch (phase_) {  // the order here is the order of life
+      case Phase::kRoute: next = route(); break;
+      case Phase::kFilter: next = filter(); break;
+      case Phase::kReceive: next = receive(); break;
+      case Phase::kAttempt: next = attempt(); break;
+      case Phase::kRelay: next = relay(); break;
+      case Phase::kFinish: next = finish(); break;
+      case Phase::kOver: return;
+    }
+  }
+}
+
+Exchange::Next Exchange::route() {
+  const Hop hop{client_.address.view(), client_.local_port, request_.secure, client_.trusted,
+                client_.trusted_proxies};
+  forwarded_ = rewrite_request(hop, request_);
+  request_.origin = {forwarded_.client, client_.port, client_.local_address, client_.local_port, {}};
+  if (request_.is("TRACE") || forwarded_.is_last || request_.target == "*") {
+    answer_for_this_hop();
+    return Next::kGo;
+  }
+  if (request_.path.empty()) {
+    fail({400, "bad_path"});
+    return Next::kGo;
+  }
+  find_route();
+  return Next::kGo;
+}
+
+Exchange::Next Exchange::filter() {
+  switch (filters_.on_request(*this, request_)) {
+    case filter::Verdict::kWait: return Next::kWait;
+    case filter::Verdict::kAnswered: phase_ = Phase::kRelay; break;
+    case filter::Verdict::kContinue: phase_ = Phase::kReceive; break;
+  }
+  return Next::kGo;
+}
+
+// An action of our own answers at once. For an upstream the body is taken first, unless it may stream.
+Exchange::Next Exchange::receive() {
+  if (cluster_ == nullptr) {
+    act();
+    if (phase_ != Phase::kReceive) return Next::kGo;
+  }
+  if (!request_relay_) {
+    const uint64_t most = route_->config->body ? route_->config->body->count : client_.body_limit;
+    if (request_.body.length > most) {
+      fail({413, "body_too_large"});
+      return Next::kGo;
+    }
+    request_relay_.emplace(stream_, filters_, services_.spill, buffering_, services_.memory_ceiling, most);
+  }
+  if (!request_.body.is_none() && !streams_request()) {
+    switch (request_relay_->pump_to_store()) {
+      case Flow::kDone: break;
+      case Flow::kFailed: fail(request_relay_->outcome()); return Next::kGo;
+      default: return Next::kWait;
+    }
+  }
+  phase_ = Phase::kAttempt;
+  return Next::kGo;
+}
+
+Exchange::Next Exchange::attempt() {
+  if (attempt_ == nullptr) {
+    if (!begin_attempt(wish_)) return Next::kGo;
+    if (attempt_->is_leased()) send_request();
+  } else if (attempt_->is_leased() && !request_sent_) {
+    pump_request();
+  }
+  return phase_ == Phase::kAttempt ? Next::kWait : Next::kGo;
+}
+
+// The filters see the head of the answer; then it goes out. False: a filter waits.
+bool Exchange::open_answer() {
+  for (;;) {
+    const filter::Verdict verdict = filters_.on_response(*this, *response_);
+    if (verdict == filter::Verdict::kWait) return false;
+    if (verdict == filter::Verdict::kContinue) break;
+  }
+  status_ = response_->status;
+  response_relay_.emplace(stream_, filters_, services_.spill, buffering_, services_.memory_ceiling);
+  if (response_local_) {
+    if (attempt_ != nullptr) attempt_->abandon();
+    response_relay_->from_memory(request_.is("HEAD") ? Chain{} : std::move(local_body_));
+  } else {
+    response_relay_->from_upstream(attempt_->stream(), buffers_response_);
+  }
+  stream_.send_head(*response_);
+  head_sent_ = true;
+  return true;
+}
+
+Exchange::Next Exchange::relay() {
+  if (!head_sent_ && !open_answer()) return Next::kWait;
+  if (!response_relay_->source_ended() && !request_sent_) {
+    pump_request();
+    if (phase_ != Phase::kRelay) return Next::kGo;
+  }
+  const Flow flow = response_relay_->pump();
+  const bool reads_upstream = attempt_ != nullptr && attempt_->is_leased();
+  if (reads_upstream && response_relay_->source_ended()) end_attempt();
+  switch (flow) {
+    case Flow::kDone: phase_ = Phase::kFinish; return Next::kGo;
+    case Flow::kFailed: break_off(response_relay_->outcome()); return Next::kGo;
+    case Flow::kYields: turn_.arm(Duration{0}); return Next::kWait;
+    case Flow::kWaitsForSource: attempt_->expect_bytes(); return Next::kWait;
+    case Flow::kWaitsForSink:
+      if (reads_upstream) attempt_->expect_nothing();
+      return Next::kWait;
+  }
+  return Next::kWait;
+}
+
+Exchange::Next Exchange::finish() {
+  phase_ = Phase::kOver;
+  deadline_.cancel();
+  turn_.cancel();
+  if (attempt_ != nullptr) attempt_->abandon();
+  record();
+  if (!broken_) stream_.finish();
+  owner_.on_exchange_over(*this);
+  return Next::kWait;
+}
+
+// ---- news ----
+
+void Exchange::on_broken(const Error& error) {
+  Outcome outcome = outcome_of_client(error);
+  if (head_sent_ && outcome.status == 408) outcome.reason = "client_send_timeout";
+  if (outcome.status == 499 || head_sent_) {
+    break_off(outcome);
+  } else {
+    fail(outcome);
+  }
+  advance();
+}
+
+void Exchange::on_timer(event::Timer& timer) {
+  if (&timer == &deadline_) {
+    if (head_sent_) {
+      break_off({504, "request_timeout"});
+    } else {
+      fail({504, "request_timeout"});
+    }
+  }
+  advance();
+}
+
+void Exchange::abort(std::string_view reason) {
+  if (phase_ == Phase::kOver) return;
+  break_off({499, reason});
+  advance();
+}
+
+// ---- answers and endings ----
+
+void Exchange::answer(http::ResponseHead&& head, std::string_view body) {
+  Answer made;
+  made.head = std::move(head);
+  made.body.append_copy(body);
+  if (!body.empty()) made.head.body = http::BodySize::exactly(body.size());
+  set_answer(std::move(made));
+}
+
+// Sets the answer to relay; the caller decides the phase.
+void Exchange::set_answer(Answer&& made) {
+  response_ = std::move(made.head);
+  if (response_->body.is_none() && response_->status >= 200 && response_->status != 204 &&
+      response_->status != 304 && !response_->declared_length) {
+    response_->body = http::BodySize::exactly(0);
+  }
+  if (request_.is("HEAD") && response_->body.kind == http::BodySize::Kind::kExact) {
+    response_->declared_length = response_->body.length;
+    response_->body = http::BodySize::none();
+  }
+  local_body_ = std::move(made.body);
+  response_local_ = true;
+}
+
+void Exchange::fail(const Outcome& outcome) {
+  if (head_sent_ || outcome.status == 499) return break_off(outcome);
+  reason_ = outcome.reason;
+  if (attempt_ != nullptr) attempt_->abandon();
+  set_answer(error_answer(outcome));
+  phase_ = Phase::kRelay;
+}
+
+void Exchange::break_off(const Outcome& outcome) {
+  reason_ = outcome.reason;
+  if (!head_sent_) status_ = outcome.status;
+  broken_ = true;
+  stream_.reset();
+  phase_ = Phase::kFinish;
+}
+
+}  // namespace sluice::exchange

@@ -1,0 +1,174 @@
+// Exchange: one request, start to end. Made by the session when a head is in, lives until its answer is
+// with the kernel or broken off, then tells its owner, which deletes it on a later tick. It borrows the
+// client's stream, owns everything else of this request, and sees every room below. One thread.
+//
+//   kRoute -> kFilter -> kReceive -> kAttempt -> kRelay -> kFinish -> kOver
+//                │           │         │  ^ |      ^
+//                │           │         │  └─┘ retry│
+//                └───────────┴─────────┴───────────┘  an answer of our own (file, error, redirect)
+//
+// Each phase is one function; advance() is the order of life. News (from the client's stream, the
+// attempt, the timer, a filter) only notes what it brought and calls advance().
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "proxy/event/timers.h"
+#include "proxy/exchange/answers.h"
+#include "proxy/exchange/attempt.h"
+#include "proxy/exchange/forwarding.h"
+#include "proxy/exchange/generation.h"
+#include "proxy/exchange/relay.h"
+#include "proxy/exchange/services.h"
+#include "proxy/filter/chain.h"
+#include "proxy/observe/record.h"
+
+namespace sluice::exchange {
+
+class Exchange;
+
+class ExchangeOwner {
+ public:
+  // The last word of an exchange; it is still on the stack. `served`: the client has its answer.
+  virtual void on_exchange_over(Exchange& exchange) = 0;
+
+ protected:
+  ~ExchangeOwner() = default;
+};
+
+// What the session knows of the connection; the exchange keeps a copy.
+struct ClientInfo {
+  net::IpText address;             // the other end, without port; empty: a unix socket
+  uint16_t port = 0;
+  std::string_view local_address;  // ours; outlives the exchange
+  uint16_t local_port = 0;         // of the listener; 0: a unix socket
+  bool trusted = false;            // the other end is one of trusted_proxies
+  std::span<const config::Network> trusted_proxies;  // valid while start() runs
+  uint64_t body_limit = 0;         // limits.body of the listener
+};
+
+class Exchange final : public event::Deferred,
+                       private http::ServerEvents,
+                       private AttemptEvents,
+                       private filter::FilterHost,
+                       private event::TimerEvents {
+ public:
+  Exchange(const Services& services, std::shared_ptr<const Generation> generation,
+           const ClientInfo& client, http::ServerStream& stream, http::RequestHead&& head,
+           ExchangeOwner& owner);
+  ~Exchange() override;
+
+  http::ServerEvents& events() { return *this; }
+  void start() { advance(); }
+  // Instead of start(): answers that it will not be served.
+  void refuse(const Outcome& outcome) {
+    fail(outcome);
+    advance();
+  }
+  // The deadline of a drain passed: breaks off.
+  void abort(std::string_view reason);
+
+ private:
+  enum class Phase : uint8_t { kRoute, kFilter, kReceive, kAttempt, kRelay, kFinish, kOver };
+  enum class Next : uint8_t { kGo, kWait };
+
+  void advance();
+  Next route();
+  Next filter();
+  Next receive();
+  Next attempt();
+  Next relay();
+  Next finish();
+
+  // -- news --
+  void on_readable() override { advance(); }
+  void on_writable() override { advance(); }
+  void on_broken(const Error& error) override;
+  void on_leased() override;
+  void on_interim(http::ResponseHead&& head) override;
+  void on_head(http::ResponseHead&& head) override;
+  void on_upstream_readable() override { advance(); }
+  void on_upstream_writable() override { advance(); }
+  void on_attempt_failed(const Failure& failure) override;
+  void on_timer(event::Timer& timer) override;
+
+  // -- what filters may ask --
+  void answer(http::ResponseHead&& head, std::string_view body) override;
+  void resume() override { advance(); }
+  std::string_view client_address() const override { return forwarded_.client; }
+  const http::RequestHead& request() const override { return request_; }
+
+  // exchange_actions.cc: what a route does
+  void answer_for_this_hop();
+  void find_route();
+  void take_upstream(size_t index);
+  void act();
+  void redirect();
+  void serve_file();
+  void respond(const config::Respond& respond);
+  void follow_accel(const AccelOrders& orders, http::ResponseHead& answered);
+  // exchange_upstream.cc: the way to the application
+  bool begin_attempt(const upstream::Wish& wish);
+  void send_request();
+  bool pump_request();
+  void end_attempt();
+  bool may_retry(const Failure& failure);
+  void retry(const Failure& failure);
+  void fail_upstream(const Failure& failure);
+  void note_failure(const Failure& failure, const Outcome& outcome);
+  // answers and endings
+  bool open_answer();
+  void set_answer(Answer&& made);
+  void fail(const Outcome& outcome);
+  void break_off(const Outcome& outcome);
+  void record();  // exchange_record.cc
+
+  const config::Upstream& upstream_config() const { return cluster_->config(); }
+  bool streams_request() const { return !buffering_.request; }
+
+  // Fixed at birth.
+  const Services& services_;
+  const std::shared_ptr<const Generation> generation_;
+  const ClientInfo client_;
+  http::ServerStream& stream_;
+  ExchangeOwner& owner_;
+  const TimePoint began_;
+  const WallTime began_wall_;
+  // Changes as we go.
+  Phase phase_ = Phase::kRoute;
+  http::RequestHead request_;
+  Forwarded forwarded_;
+  std::string_view original_target_;      // as sent; rewriting changes request_.target
+  const route::Route* found_ = nullptr;
+  const RouteEntry* route_ = nullptr;
+  upstream::Cluster* cluster_ = nullptr;  // of route_, held by generation_
+  config::Buffering buffering_;
+  filter::FilterChain filters_;
+  std::optional<RequestRelay> request_relay_;
+  bool request_sent_ = false;             // to the present attempt, its body and end included
+  upstream::Wish wish_;
+  std::optional<Failure> last_failure_;   // of the attempt before
+  uint32_t attempts_ = 0;
+  bool accel_followed_ = false;
+  std::optional<http::ResponseHead> response_;  // set when there is an answer to relay
+  bool response_local_ = false;           // ours, not an upstream's
+  bool buffers_response_ = true;
+  bool head_sent_ = false;                // to the client: from here on errors can only cut
+  std::optional<ResponseRelay> response_relay_;
+  Chain local_body_;
+  bool broken_ = false;                   // the stream was reset: nothing more is said to the client
+  int status_ = 0;
+  int upstream_status_ = 0;
+  std::string_view reason_;
+  upstream::Lease last_lease_;
+  Duration first_byte_{-1};
+  Duration upstream_total_{-1};
+  // Handles, last.
+  event::Timer deadline_;                 // timeouts.request
+  event::Timer turn_;                     // others had theirs: on with the relay
+  std::unique_ptr<Attempt> attempt_;
+};
+
+}  // namespace sluice::exchange

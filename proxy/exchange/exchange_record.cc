@@ -1,0 +1,46 @@
+// What is remembered of an exchange: the last thing it does.
+#include "proxy/exchange/exchange.h"
+
+namespace sluice::exchange {
+
+using http::HeaderId;
+
+void Exchange::record() {
+  observe::Record r;
+  const http::Headers& headers = request_.headers;
+  r.client = forwarded_.client;
+  if (client_.trusted) r.peer = client_.address.view();
+  r.method = request_.method;
+  r.host = request_.authority;
+  r.target = original_target_;
+  r.protocol = http::name_of(request_.version);
+  r.scheme = forwarded_.secure ? "https" : "http";
+  r.request_id = forwarded_.request_id;
+  r.trace_id = headers.get(HeaderId::kXAmznTraceId);
+  r.referer = headers.get(HeaderId::kReferer);
+  r.user_agent = headers.get(HeaderId::kUserAgent);
+  r.status = status_;
+  r.reason = reason_;
+  observe::RouteId route_id;
+  if (route_ != nullptr) {
+    r.route = route_->config->name;
+    route_id = route_->id;
+  }
+  if (cluster_ != nullptr) {
+    r.upstream = upstream_config().name;
+    if (last_lease_.endpoint != nullptr) r.endpoint = last_lease_.endpoint->name();
+    r.upstream_status = upstream_status_;
+    r.attempts = attempts_;
+    r.queued = last_lease_.queued;
+    r.connect = last_lease_.connect;
+    r.first_byte = first_byte_;
+    r.upstream_total = upstream_total_;
+  }
+  r.bytes_in = request_relay_ ? request_relay_->size() : 0;
+  r.bytes_out = response_relay_ ? response_relay_->given() : 0;
+  r.started = began_wall_;
+  r.total = services_.loop.now() - began_;
+  services_.observer.finished(r, route_id);
+}
+
+}  // namespace sluice::exchange

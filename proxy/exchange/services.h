@@ -1,0 +1,32 @@
+// Services: what a worker lends to its exchanges. All of it outlives them. Readiness: what the health
+// routes answer; set by the control thread, read by all.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "proxy/event/loop.h"
+#include "proxy/exchange/spill.h"
+#include "proxy/observe/process_log.h"
+#include "proxy/observe/worker_observer.h"
+
+namespace sluice::exchange {
+
+struct Readiness {
+  std::atomic<bool> accepting{false};
+  std::atomic<bool> draining{false};
+  bool is_ready() const {
+    return accepting.load(std::memory_order_relaxed) && !draining.load(std::memory_order_relaxed);
+  }
+};
+
+struct Services {
+  event::Loop& loop;
+  SpillBudget& spill;
+  observe::WorkerObserver& observer;
+  observe::ProcessLog& log;
+  const Readiness& readiness;
+  uint64_t memory_ceiling = 0;  // bytes this worker may hold in blocks before bodies spill at once
+};
+
+}  // namespace sluice::exchange

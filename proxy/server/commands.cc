@@ -1,0 +1,193 @@
+#include "proxy/server/commands.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <functional>
+#include <utility>
+
+#include <CLI/CLI.hpp>
+
+#include "proxy/config/address.h"
+#include "proxy/config/dump.h"
+#include "proxy/config/load.h"
+#include "proxy/server/control_client.h"
+#include "proxy/server/process.h"
+#include "proxy/server/status_table.h"
+
+namespace sluice::server {
+namespace {
+
+constexpr Duration kOrderTimeout = std::chrono::seconds(30);
+constexpr Duration kHealthTimeout = std::chrono::seconds(2);
+constexpr const char* kDefaultConfig = "/etc/sluice/sluice.yaml";
+constexpr const char* kDefaultSocket = "/run/sluice/admin.sock";
+
+struct Words {
+  RunOptions run;
+  std::string socket = kDefaultSocket;
+  std::string health_address;
+  bool json = false;
+  bool print = false;
+};
+
+config::Address unix_address(const std::string& path) { return {"unix:" + path, true, path, 0}; }
+
+int complain(const std::string& text, int code) {
+  std::fprintf(stderr, "sluice: %s\n", text.c_str());
+  return code;
+}
+
+int check(const Words& words, const filter::Registry& filters) {
+  config::Options how;
+  how.filters = &filters;
+  const config::Loaded loaded = config::load_file(words.run.config_file, how);
+  for (const std::string& note : loaded.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
+  std::vector<std::string> faults = loaded.faults;
+  if (loaded.config != nullptr) {
+    config::Faults more;
+    observe::Metrics unused({});
+    static_cast<void>(exchange::build_snapshot(loaded.config, filters, unused, nullptr, more));
+    faults.insert(faults.end(), more.lines().begin(), more.lines().end());
+  }
+  for (const std::string& fault : faults) std::fprintf(stderr, "%s\n", fault.c_str());
+  if (!faults.empty()) return 2;
+  if (words.print) {
+    std::fputs(config::dump(*loaded.config).c_str(), stdout);
+  } else {
+    std::printf("%s: well, hash %s\n", words.run.config_file.c_str(), loaded.config->hash.c_str());
+  }
+  return 0;
+}
+
+// Where a probe of this container finds the metrics listener: told, or from the configuration.
+Result<config::Address> health_address(const Words& words) {
+  if (!words.health_address.empty()) {
+    auto told = config::parse_address(words.health_address, config::AddressUse::kListen);
+    return told;
+  }
+  const std::string file = !words.run.config_file.empty()           ? words.run.config_file
+                           : ::access(kDefaultConfig, R_OK) == 0 ? kDefaultConfig
+                                                                    : "";
+  config::Options how;
+  how.check_files = false;
+  const config::Loaded loaded = file.empty() ? config::Loaded{std::make_shared<config::Config>(), {}, {}}
+                                             : config::load_file(file, how);
+  if (loaded.config == nullptr || !loaded.config->metrics.address) {
+    return fail(ErrorCode::kInvalid, Side::kUs, "no metrics address to ask; give --address");
+  }
+  return *loaded.config->metrics.address;
+}
+
+int healthcheck(const Words& words) {
+  auto address = health_address(words);
+  if (!address) return complain(address.error().detail, 2);
+  // What listens everywhere is asked here.
+  if (address->host_or_path == "0.0.0.0") address->host_or_path = "127.0.0.1";
+  if (address->host_or_path == "::") address->host_or_path = "::1";
+  const auto answer = ask(*address, "GET", "/ready", kHealthTimeout);
+  return answer && answer->status == 200 ? 0 : 1;  // silent: its output is the container's health log
+}
+
+int order(const Words& words, const std::string& path) {
+  const auto answer = ask(unix_address(words.socket), "POST", path, kOrderTimeout);
+  if (!answer) return complain(answer.error().detail + " (is sluice running? --socket PATH)", 1);
+  const bool well = answer->status == 200;
+  std::fputs(answer->body.c_str(), well ? stdout : stderr);
+  return well ? 0 : 1;
+}
+
+int status(const Words& words) {
+  const auto answer = ask(unix_address(words.socket), "GET", "/status", kOrderTimeout);
+  if (!answer) return complain(answer.error().detail + " (is sluice running? --socket PATH)", 1);
+  const std::string text = words.json ? answer->body : status_table(answer->body);
+  std::fputs(text.c_str(), stdout);
+  return answer->status == 200 ? 0 : 1;
+}
+
+int run(Words words, const CLI::App& app, const filter::Registry& filters) {
+  // The environment may name both (a config file that uses the variables itself): the file counts.
+  const bool flags_given = app.get_option("--listen")->count() + app.get_option("--upstream")->count() > 0;
+  if (words.run.config_file.empty() && !flags_given && ::access(kDefaultConfig, R_OK) == 0) {
+    words.run.config_file = kDefaultConfig;
+  }
+  if (words.run.config_file.empty() && !flags_given) {
+    return complain("run needs -c FILE, or --listen and --upstream (see `sluice run --help`)", 2);
+  }
+  Process process(std::move(words.run), filters);
+  return process.run();
+}
+
+void add_run(CLI::App& app, Words& words) {
+  app.add_option("-c,--config", words.run.config_file, "configuration file")->envname("SLUICE_CONFIG");
+  app.add_option("--listen", words.run.flags.listen, "without a file: address to listen on, \":8080\"")
+      ->envname("SLUICE_LISTEN");
+  app.add_option("--upstream", words.run.flags.upstream,
+                 "without a file: uwsgi://127.0.0.1:8000, http://…, uwsgi+unix:/path, http+unix:/path")
+      ->envname("SLUICE_UPSTREAM");
+  app.add_option("--static", words.run.flags.statics, "without a file: /static/=/vol/static, repeatable")
+      ->envname("SLUICE_STATIC");
+  app.add_option("--metrics", words.run.flags.metrics, "without a file: metrics and health address, or off")
+      ->envname("SLUICE_METRICS");
+  app.add_option("--admin", words.run.flags.admin, "without a file: admin socket path")->envname("SLUICE_ADMIN");
+  app.add_option("--ready-file", words.run.ready_file, "written (JSON) once connections are accepted")
+      ->envname("SLUICE_READY_FILE");
+}
+
+CLI::App& add_order(CLI::App& app, const std::string& name, const std::string& help, Words& words) {
+  CLI::App& sub = *app.add_subcommand(name, help);
+  sub.add_option("--socket", words.socket, "admin socket of the running sluice")
+      ->envname("SLUICE_ADMIN")
+      ->capture_default_str();
+  return sub;
+}
+
+}  // namespace
+
+int run_command(int argc, char** argv, const filter::Registry& filters, const std::string& version) {
+  Words words;
+  words.run.version = version;
+  std::function<int()> chosen;
+  CLI::App app("sluice: a reverse proxy and edge gateway that loses no request", "sluice");
+  app.set_version_flag("--version", "sluice " + version);
+  app.require_subcommand(1);
+
+  CLI::App& run_app = *app.add_subcommand("run", "serve until SIGTERM, SIGQUIT or SIGINT, which drain");
+  add_run(run_app, words);
+  run_app.callback([&] { chosen = [&] { return run(words, run_app, filters); }; });
+
+  CLI::App& check_app = *app.add_subcommand("check", "read a configuration and name every fault");
+  check_app.add_option("-c,--config", words.run.config_file, "configuration file")
+      ->envname("SLUICE_CONFIG")
+      ->required();
+  check_app.add_flag("--print", words.print, "print the effective configuration");
+  check_app.callback([&] { chosen = [&] { return check(words, filters); }; });
+
+  CLI::App& health_app = *app.add_subcommand("healthcheck", "exit 0 when ready, 1 when not; prints nothing");
+  health_app.add_option("-c,--config", words.run.config_file, "where to read the metrics address")
+      ->envname("SLUICE_CONFIG");
+  health_app.add_option("--address", words.health_address, "metrics address to ask")->envname("SLUICE_METRICS");
+  health_app.callback([&] { chosen = [&] { return healthcheck(words); }; });
+
+  for (const char* name : {"reload", "drain", "undrain", "reopen"}) {
+    const std::string help = std::string(name) == "reload"    ? "read the configuration again, all or nothing"
+                             : std::string(name) == "drain"   ? "stop like SIGTERM does"
+                             : std::string(name) == "undrain" ? "take a drain back while it only announces"
+                                                              : "open the log files again";
+    add_order(app, name, help, words).callback([&, path = "/" + std::string(name)] {
+      chosen = [&words, path] { return order(words, path); };
+    });
+  }
+  CLI::App& status_app = add_order(app, "status", "what the running sluice does", words);
+  status_app.add_flag("--json", words.json, "for programs");
+  status_app.callback([&] { chosen = [&] { return status(words); }; });
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  return chosen();
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,216 @@
+#include "proxy/server/process.h"
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "proxy/server/cpus.h"
+#include "proxy/server/settings.h"
+
+namespace sluice::server {
+namespace {
+
+constexpr size_t kSpareDescriptors = 64;  // for logs, files, listeners, the control thread
+
+uint64_t raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+  if (limit.rlim_cur < limit.rlim_max) {
+    rlimit raised = limit;
+    raised.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
+  }
+  return limit.rlim_cur;
+}
+
+// Each client may need a descriptor towards an upstream, too.
+uint32_t connection_ceiling(const config::Config& config, uint64_t descriptors) {
+  const uint64_t possible = std::max<uint64_t>(16, (descriptors - std::min<uint64_t>(descriptors, kSpareDescriptors)) / 2);
+  const uint64_t wanted = config.limits.connections == 0 ? possible : config.limits.connections;
+  return static_cast<uint32_t>(std::min<uint64_t>(wanted, UINT32_MAX));
+}
+
+void print(const std::vector<std::string>& lines) {
+  for (const std::string& line : lines) std::fprintf(stderr, "%s\n", line.c_str());
+}
+
+}  // namespace
+
+Process::Process(RunOptions options, const filter::Registry& filters)
+    : options_(std::move(options)), filters_(filters), signals_(*this) {}
+
+Process::~Process() = default;
+
+config::Loaded Process::load() const {
+  config::Options how;
+  how.filters = &filters_;
+  return options_.config_file.empty() ? config::from_flags(options_.flags, how)
+                                      : config::load_file(options_.config_file, how);
+}
+
+int Process::run() {
+  Signals::block();
+  if (const int code = prepare(); code != 0) return code;
+  loop_->run();
+  return shut_down();
+}
+
+// ---- start ----
+
+int Process::prepare() {
+  const config::Loaded loaded = load();
+  if (loaded.config == nullptr) {
+    print(loaded.faults);
+    return 2;
+  }
+  const config::Config& config = *loaded.config;
+  const auto give_up = [](const Error& error) {
+    std::fprintf(stderr, "sluice: %s\n", error.detail.c_str());
+    return 1;
+  };
+  if (const auto opened = open_observers(config); !opened) return give_up(opened.error());
+  for (const std::string& note : loaded.notes) log_->warning(note);
+  listeners_ = std::make_unique<ListenerSet>(*metrics_);
+  auto orders = listeners_->prepare(config.listeners);
+  if (!orders) return give_up(orders.error());
+  config::Faults faults;
+  snapshot_ = exchange::build_snapshot(loaded.config, filters_, *metrics_, nullptr, faults);
+  if (snapshot_ == nullptr) {
+    print(faults.lines());
+    return 2;
+  }
+  auto loop = event::Loop::make();
+  if (!loop) return give_up(loop.error());
+  loop_ = std::move(*loop);
+  if (const auto made = make_workers(config); !made) return give_up(made.error());
+  if (const auto started = signals_.start(*loop_); !started) return give_up(started.error());
+  if (const auto opened = open_control_servers(config); !opened) return give_up(opened.error());
+  event::TimerEvents& events = *this;
+  drain_beat_ = std::make_unique<event::Timer>(loop_->timers(), events);
+  install(snapshot_, std::move(*orders), [this](bool, const std::string&) { on_accepting(); });
+  return 0;
+}
+
+Status Process::open_observers(const config::Config& config) {
+  auto log = observe::ProcessLog::open(process_log_options(config.log));
+  if (!log) return tl::unexpected(log.error());
+  log_ = std::move(*log);
+  metrics_ = std::make_unique<observe::Metrics>(observe::MetricsOptions{config.metrics.buckets, options_.version});
+  const unsigned workers = worker_count(config);
+  auto access_log = observe::AccessLog::open(access_log_options(config.access_log), workers);
+  if (!access_log) return tl::unexpected(access_log.error());
+  access_log_ = std::move(*access_log);
+  spill_ = std::make_unique<exchange::SpillBudget>(config.spill_folder, config.limits.spill.count);
+  metrics_->read_counter("access_log_lost_total", "Access log lines that were lost.",
+                         [this] { return static_cast<double>(access_log_->lost()); });
+  metrics_->read_counter("process_log_lost_total", "Lines of the process log that were lost.",
+                         [this] { return static_cast<double>(log_->lost()); });
+  metrics_->read_gauge("spill_bytes", "Bytes of bodies in spill files now.",
+                       [this] { return static_cast<double>(spill_->used()); });
+  return {};
+}
+
+Status Process::make_workers(const config::Config& config) {
+  connections_.ceiling = connection_ceiling(config, raise_descriptor_limit());
+  const unsigned count = worker_count(config);
+  const uint64_t memory = config.limits.memory.count > 0 ? config.limits.memory.count : usable_memory() / 2;
+  const Shared shared{*spill_, *log_, readiness_, connections_, memory / count};
+  for (unsigned i = 0; i < count; ++i) {
+    auto worker = Worker::make(shared, metrics_->add_worker(), access_log_->queue(i));
+    if (!worker) return tl::unexpected(worker.error());
+    workers_.push_back(std::move(*worker));
+    workers_.back()->start(i);
+  }
+  still_accepting_ = count;
+  return {};
+}
+
+Status Process::open_control_servers(const config::Config& config) {
+  reads_.reset();
+  if (config.metrics.address) {
+    auto socket = net::ListenSocket::open(*config.metrics.address, 64);
+    if (!socket) return tl::unexpected(socket.error());
+    reads_ = std::make_unique<ControlServer>(
+        *loop_, std::move(*socket),
+        [this](std::string_view method, std::string_view path, const ControlAnswer& answer) {
+          handle_read(method, path, answer);
+        });
+    if (const auto started = reads_->start(); !started) return started;
+  }
+  admin_.reset();
+  if (config.admin.socket.empty()) return {};
+  // A container's root may be read-only: orders then come by signal only.
+  const config::Address address{"unix:" + config.admin.socket, true, config.admin.socket, 0};
+  std::error_code ignored;
+  std::filesystem::create_directories(std::filesystem::path(config.admin.socket).parent_path(), ignored);
+  auto socket = net::ListenSocket::open(address, 16);
+  if (!socket) {
+    log_->warning("no admin socket: " + socket.error().detail + "; orders come by signal only");
+    return {};
+  }
+  ::chmod(config.admin.socket.c_str(), 0600);
+  admin_path_ = config.admin.socket;
+  admin_ = std::make_unique<ControlServer>(
+      *loop_, std::move(*socket),
+      [this](std::string_view method, std::string_view path, const ControlAnswer& answer) {
+        handle_order(method, path, answer);
+      });
+  return admin_->start();
+}
+
+void Process::on_accepting() {
+  readiness_.accepting = true;
+  std::string where;
+  for (const std::string& address : listeners_->addresses()) where += " " + address;
+  const auto took = std::chrono::duration_cast<std::chrono::microseconds>(steady_now() - began_);
+  log_->info("sluice " + options_.version + " accepts on" + where + " with " + std::to_string(workers_.size()) +
+             " worker" + (workers_.size() == 1 ? "" : "s") + ", " + std::to_string(took.count()) +
+             " us after its start");
+  if (const auto written = write_ready_file(); !written) log_->error(written.error().detail);
+}
+
+Status Process::write_ready_file() const {
+  if (options_.ready_file.empty()) return {};
+  nlohmann::json ready{{"pid", getpid()}, {"listeners", nlohmann::json::array()}};
+  for (const std::string& address : listeners_->addresses()) ready["listeners"].push_back({{"address", address}});
+  ready["metrics"] = reads_ != nullptr ? reads_->address() : "";
+  ready["admin"] = admin_ != nullptr ? admin_path_ : "";
+  const std::string part = options_.ready_file + ".part";
+  {
+    std::ofstream file(part);
+    file << ready.dump() << "\n";
+    if (!file.flush()) return fail(ErrorCode::kSystem, Side::kUs, "cannot write " + part);
+  }
+  if (::rename(part.c_str(), options_.ready_file.c_str()) != 0) {
+    return fail_errno(errno, Side::kUs, "rename to " + options_.ready_file);
+  }
+  return {};
+}
+
+// ---- end ----
+
+int Process::shut_down() {
+  for (const auto& worker : workers_) worker->stop();
+  for (const auto& worker : workers_) worker->join();
+  const observe::MetricTotals totals = metrics_->totals();
+  reads_.reset();
+  admin_.reset();
+  if (!admin_path_.empty()) ::unlink(admin_path_.c_str());
+  access_log_->close(std::chrono::seconds(1));
+  log_->info("stopped after " + std::to_string(totals.requests) + " requests" +
+             (drain_.deadline_passed() ? ", the drain's deadline had passed" : ""));
+  drain_beat_.reset();
+  workers_.clear();
+  snapshot_.reset();
+  return 0;
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,99 @@
+// Process: the serving process's control thread: it reads the configuration, opens what it names, makes
+// the workers, carries out signals and orders (reload, drain, reopen), answers metrics, health and
+// status, and ends when the drain is over. Everything slow happens here. Lives in main.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "proxy/config/load.h"
+#include "proxy/exchange/snapshot.h"
+#include "proxy/observe/access_log.h"
+#include "proxy/observe/metrics.h"
+#include "proxy/observe/process_log.h"
+#include "proxy/server/control_server.h"
+#include "proxy/server/drain.h"
+#include "proxy/server/later.h"
+#include "proxy/server/listener_set.h"
+#include "proxy/server/signals.h"
+#include "proxy/server/worker.h"
+
+namespace sluice::server {
+
+struct RunOptions {
+  std::string config_file;   // empty: the flags
+  config::Flags flags;
+  std::string ready_file;    // written once accepting; empty: none
+  std::string version;
+};
+
+class Process final : private SignalEvents, private event::TimerEvents {
+ public:
+  Process(RunOptions options, const filter::Registry& filters);
+  ~Process();
+
+  // Serves until a drain is over. 0, 1 (could not start) or 2 (bad configuration); what is wrong is on
+  // stderr.
+  int run();
+
+ private:
+  using Verdict = std::function<void(bool well, std::string text)>;
+
+  // -- start --
+  config::Loaded load() const;
+  int prepare();
+  Status open_observers(const config::Config& config);
+  Status make_workers(const config::Config& config);
+  Status open_control_servers(const config::Config& config);
+  void on_accepting();
+  Status write_ready_file() const;
+
+  // -- orders --
+  void on_signal(int number) override;
+  void handle_order(std::string_view method, std::string_view path, const ControlAnswer& answer);
+  void handle_read(std::string_view method, std::string_view path, const ControlAnswer& answer);
+  void reload(const Verdict& verdict);
+  void install(std::shared_ptr<const exchange::Snapshot> next, std::vector<ListenerOrder> orders,
+               const Verdict& verdict);
+  void refuse_reload(const std::string& why, const Verdict& verdict);
+  Status apply_observers(const config::Config& config);
+  void reopen_logs();
+  void begin_drain();
+  bool cancel_drain();
+
+  // -- end --
+  void on_timer(event::Timer& timer) override;
+  void advance_drain();
+  void enter_stage(Drain::Stage stage);
+  int shut_down();
+  std::string status() const;
+
+  const RunOptions options_;
+  const filter::Registry& filters_;
+  const TimePoint began_ = steady_now();
+  // What the workers borrow: outlives them.
+  std::unique_ptr<observe::ProcessLog> log_;
+  std::unique_ptr<observe::Metrics> metrics_;
+  std::unique_ptr<observe::AccessLog> access_log_;
+  std::unique_ptr<exchange::SpillBudget> spill_;
+  exchange::Readiness readiness_;
+  ConnectionBudget connections_;
+  std::unique_ptr<ListenerSet> listeners_;
+  std::shared_ptr<const exchange::Snapshot> snapshot_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  // The control thread's own.
+  std::unique_ptr<event::Loop> loop_;
+  Signals signals_;
+  Drain drain_;
+  size_t still_accepting_ = 0;  // workers that have not let the listeners go yet
+  bool reloading_ = false;
+  std::string admin_path_;    // to be removed at the end
+  std::unique_ptr<ControlServer> admin_;
+  std::unique_ptr<ControlServer> reads_;
+  std::unique_ptr<event::Timer> drain_beat_;
+  std::unique_ptr<Later> later_;  // the second half of a reload that drops listeners
+};
+
+}  // namespace sluice::server

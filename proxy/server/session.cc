@@ -1,0 +1,80 @@
+#include "proxy/server/session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "proxy/http/h1_server.h"
+#include "proxy/net/plain_transport.h"
+#include "proxy/server/worker_listener.h"
+
+namespace sluice::server {
+
+using observe::ConnectionState;
+
+Session::Session(WorkerListener& listener, const net::IpPort& client)
+    : listener_(listener), client_(client) {}
+
+Session::~Session() = default;
+
+bool Session::start(Fd fd) {
+  // The codec listens to the transport from its birth on; until then nobody has to.
+  struct Nobody final : net::TransportEvents {
+    void on_readable() override {}
+    void on_writable() override {}
+  } nobody;
+  auto transport = net::PlainTransport::make(listener_.loop(), std::move(fd), nobody);
+  if (!transport) return false;
+  http::ServerOwner& owner = *this;
+  auto codec = std::make_unique<http::H1Server>(std::move(*transport), listener_.loop().timers(),
+                                                listener_.codec_limits(), owner);
+  http::H1Server& started = *codec;
+  connection_ = std::move(codec);
+  if (listener_.is_draining()) connection_->drain();
+  started.start();
+  return true;
+}
+
+void Session::enter(ConnectionState state) {
+  if (state == state_) return;
+  listener_.on_session_state(*this, state_, state);
+  state_ = state;
+}
+
+http::ServerEvents& Session::on_request(http::ServerStream& stream, http::RequestHead&& head) {
+  enter(ConnectionState::kActive);
+  exchange::ExchangeOwner& owner = *this;
+  auto made = std::make_unique<exchange::Exchange>(listener_.services(), listener_.generation(),
+                                                   listener_.client_info(client_), stream,
+                                                   std::move(head), owner);
+  exchange::Exchange& exchange = *made;
+  exchanges_.push_back(std::move(made));
+  if (refusing_) {
+    stream.close_after();
+    exchange.refuse({503, "connections", 1});
+  } else {
+    exchange.start();
+  }
+  return exchange.events();
+}
+
+void Session::on_rejected(const http::Rejection& rejection) {
+  listener_.on_rejected(client_, rejection);
+}
+
+void Session::on_idle(bool idle) { enter(idle ? ConnectionState::kIdle : ConnectionState::kActive); }
+
+void Session::on_over() { listener_.on_session_over(*this); }
+
+void Session::on_exchange_over(exchange::Exchange& exchange) {
+  const auto at = std::find_if(exchanges_.begin(), exchanges_.end(),
+                               [&exchange](const auto& owned) { return owned.get() == &exchange; });
+  listener_.loop().defer_delete(std::move(*at));  // it is still on the stack: it called us
+  exchanges_.erase(at);
+}
+
+void Session::close(std::string_view reason) {
+  if (exchanges_.empty()) return connection_->close();
+  for (const auto& exchange : exchanges_) exchange->abort(reason);
+}
+
+}  // namespace sluice::server

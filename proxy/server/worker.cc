@@ -1,0 +1,154 @@
+#include "proxy/server/worker.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace sluice::server {
+namespace {
+
+// Numbers that the control thread reads without asking are refreshed this often.
+constexpr Duration kBeat = std::chrono::milliseconds(100);
+
+}  // namespace
+
+Result<std::unique_ptr<Worker>> Worker::make(const Shared& shared, observe::WorkerMetrics& metrics,
+                                             observe::AccessLogQueue& log_queue) {
+  auto loop = event::Loop::make();
+  if (!loop) return tl::unexpected(loop.error());
+  return std::unique_ptr<Worker>(new Worker(shared, std::move(*loop), metrics, log_queue));
+}
+
+Worker::Worker(const Shared& shared, std::unique_ptr<event::Loop> loop, observe::WorkerMetrics& metrics,
+               observe::AccessLogQueue& log_queue)
+    : loop_(std::move(loop)),
+      observer_(metrics, &log_queue),
+      log_(shared.log),
+      connections_(shared.connections),
+      services_{*loop_, shared.spill, observer_, shared.log, shared.readiness, shared.memory_ceiling},
+      beat_(loop_->timers(), *this) {}
+
+Worker::~Worker() { join(); }
+
+void Worker::start(size_t index) {
+  thread_ = std::thread([this, index] {
+    const std::string name = "worker-" + std::to_string(index);
+    pthread_setname_np(pthread_self(), name.c_str());
+    beat_.arm(kBeat);
+    loop_->run();
+    // What is left belongs to this thread's memory pool and must go with it.
+    listeners_.clear();
+    retired_.clear();
+    loop_->run_leftovers();
+    generation_.reset();
+    beat_.cancel();
+  });
+}
+
+void Worker::join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+void Worker::stop() { loop_->stop(); }
+
+void Worker::on_timer(event::Timer&) {
+  size_t count = 0;
+  for (const auto& listener : listeners_) count += listener->sessions();
+  for (const auto& listener : retired_) count += listener->sessions();
+  sessions_.store(count, std::memory_order_relaxed);
+  observer_.metrics().buffered(static_cast<int64_t>(Block::held()));
+  beat_.arm(count > 0 || draining_ ? kBeat : kBeat * 10);
+}
+
+// ---- orders ----
+
+void Worker::install(std::shared_ptr<const exchange::Snapshot> snapshot,
+                     std::vector<ListenerOrder> listeners, std::function<void()> done) {
+  loop_->post([this, snapshot = std::move(snapshot), listeners = std::move(listeners),
+               done = std::move(done)]() mutable {
+    generation_ = exchange::next_generation(*loop_, observer_.metrics(), std::move(snapshot),
+                                            generation_.get());
+    take_listeners(listeners);
+    done();
+  });
+}
+
+void Worker::take_listeners(const std::vector<ListenerOrder>& orders) {
+  std::vector<std::unique_ptr<WorkerListener>> kept;
+  for (const ListenerOrder& order : orders) {
+    const auto same = std::find_if(listeners_.begin(), listeners_.end(), [&order](const auto& listener) {
+      return listener != nullptr && &listener->shared() == order.shared.get();
+    });
+    if (same != listeners_.end()) {
+      (*same)->reconfigure(order.config);
+      kept.push_back(std::move(*same));
+      continue;
+    }
+    WorkerListenerOwner& owner = *this;
+    auto made = std::make_unique<WorkerListener>(services_, order.shared, connections_, order.config, owner);
+    if (const auto started = made->start(); !started) {
+      log_.error("listener " + order.shared->name + ": " + started.error().detail);
+    }
+    kept.push_back(std::move(made));
+  }
+  listeners_.swap(kept);
+  for (auto& gone : kept) {
+    if (gone != nullptr) retire(std::move(gone));
+  }
+}
+
+void Worker::retire(std::unique_ptr<WorkerListener> listener) {
+  listener->drain();
+  listener->stop_accepting();
+  retired_.push_back(std::move(listener));
+  forget_retired();
+}
+
+// A listener's last session tells it from inside; the listener goes on a later turn.
+void Worker::on_listener_empty() {
+  if (!retired_.empty()) loop_->post([this] { forget_retired(); });
+}
+
+void Worker::forget_retired() {
+  std::erase_if(retired_, [](const auto& listener) { return listener->sessions() == 0; });
+}
+
+void Worker::announce_drain(bool draining) {
+  loop_->post([this, draining] {
+    draining_ = draining;
+    if (!draining) return;
+    for (const auto& listener : listeners_) listener->drain();
+  });
+}
+
+void Worker::accept_queues() {
+  loop_->post([this] {
+    for (const auto& listener : listeners_) listener->accept_queue();
+  });
+}
+
+void Worker::stop_accepting(std::function<void()> done) {
+  loop_->post([this, done = std::move(done)] {
+    for (auto& listener : listeners_) retire(std::move(listener));
+    listeners_.clear();
+    done();
+  });
+}
+
+void Worker::close_idle() {
+  loop_->post([this] {
+    for (const auto& listener : listeners_) listener->close_idle();
+    for (const auto& listener : retired_) listener->close_idle();
+  });
+}
+
+void Worker::close_all(std::string_view reason) {
+  loop_->post([this, reason] {
+    for (const auto& listener : listeners_) listener->close_all(reason);
+    for (const auto& listener : retired_) listener->close_all(reason);
+  });
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,81 @@
+// Worker: one thread, one loop, its share of every listener, and all the sessions it accepted. Shares
+// nothing on the hot path. Made and owned by the control thread, which gives it orders (any thread may);
+// they are carried out on the worker's loop, in order.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "proxy/exchange/services.h"
+#include "proxy/server/worker_listener.h"
+
+namespace sluice::server {
+
+// What the control thread lends to all workers; outlives them.
+struct Shared {
+  exchange::SpillBudget& spill;
+  observe::ProcessLog& log;
+  const exchange::Readiness& readiness;
+  ConnectionBudget& connections;
+  uint64_t memory_ceiling = 0;  // of each worker
+};
+
+// One listener of a configuration, for a worker to take part in.
+struct ListenerOrder {
+  std::shared_ptr<ListenerShared> shared;
+  config::Listener config;
+};
+
+class Worker final : private WorkerListenerOwner, private event::TimerEvents {
+ public:
+  static Result<std::unique_ptr<Worker>> make(const Shared& shared, observe::WorkerMetrics& metrics,
+                                              observe::AccessLogQueue& log_queue);
+  ~Worker();
+
+  void start(size_t index);  // the thread
+  void join();
+
+  // -- orders; `done` runs on the worker's thread when it was carried out --
+  // The new configuration: listeners that are no longer named stop accepting and drain.
+  void install(std::shared_ptr<const exchange::Snapshot> snapshot, std::vector<ListenerOrder> listeners,
+               std::function<void()> done);
+  void announce_drain(bool draining);
+  void accept_queues();
+  void stop_accepting(std::function<void()> done);
+  void close_idle();
+  void close_all(std::string_view reason);  // static text
+  void stop();
+
+  // Any thread: connections of this worker.
+  size_t sessions() const { return sessions_.load(std::memory_order_relaxed); }
+
+ private:
+  Worker(const Shared& shared, std::unique_ptr<event::Loop> loop, observe::WorkerMetrics& metrics,
+         observe::AccessLogQueue& log_queue);
+
+  const std::shared_ptr<const exchange::Generation>& generation() const override { return generation_; }
+  bool is_draining() const override { return draining_; }
+  void on_listener_empty() override;
+  void on_timer(event::Timer& timer) override;
+  void take_listeners(const std::vector<ListenerOrder>& orders);
+  void retire(std::unique_ptr<WorkerListener> listener);
+  void forget_retired();
+
+  const std::unique_ptr<event::Loop> loop_;
+  observe::WorkerObserver observer_;
+  observe::ProcessLog& log_;
+  ConnectionBudget& connections_;
+  const exchange::Services services_;
+  std::shared_ptr<const exchange::Generation> generation_;
+  bool draining_ = false;
+  std::vector<std::unique_ptr<WorkerListener>> listeners_;
+  std::vector<std::unique_ptr<WorkerListener>> retired_;  // until their last session ends
+  std::atomic<size_t> sessions_{0};                       // written by the worker, twice a second
+  event::Timer beat_;
+  std::thread thread_;
+};
+
+}  // namespace sluice::server

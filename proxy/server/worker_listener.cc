@@ -1,0 +1,187 @@
+#include "proxy/server/worker_listener.h"
+
+#include <utility>
+
+namespace sluice::server {
+
+using observe::ConnectionState;
+
+namespace {
+
+http::ServerLimits limits_of(const config::Listener& config) {
+  http::ServerLimits limits;
+  limits.request_line = config.limits.line.count;
+  limits.header_block = config.limits.headers.count;
+  limits.header_count = config.limits.header_count;
+  limits.requests = config.limits.requests;
+  limits.body_rate = config.limits.body_rate.count;
+  limits.first_byte = config.timeouts.first_byte;
+  limits.header = config.timeouts.header;
+  limits.idle = config.timeouts.idle;
+  limits.body = config.timeouts.body;
+  limits.send = config.timeouts.send;
+  return limits;
+}
+
+// The limits of a codec that have a metric of their own when they are met.
+std::string_view limit_of(std::string_view reason) {
+  if (reason == "request_line_too_long") return "line";
+  if (reason == "headers_too_large") return "headers";
+  if (reason == "too_many_headers") return "header_count";
+  if (reason == "header_timeout") return "header_timeout";
+  return {};
+}
+
+}  // namespace
+
+WorkerListener::WorkerListener(const exchange::Services& services,
+                               std::shared_ptr<ListenerShared> shared, ConnectionBudget& budget,
+                               const config::Listener& config, WorkerListenerOwner& owner)
+    : services_(services),
+      shared_(std::move(shared)),
+      budget_(budget),
+      owner_(owner),
+      acceptor_(services.loop, shared_->socket.descriptor(), *this) {
+  reconfigure(config);
+}
+
+WorkerListener::~WorkerListener() = default;
+
+void WorkerListener::reconfigure(const config::Listener& config) {
+  config_ = config;
+  codec_limits_ = limits_of(config);
+}
+
+// ---- accepting ----
+
+// At a ceiling the connection idle longest makes room; where none is idle, the newcomer is told so.
+bool WorkerListener::make_room() {
+  const bool full = shared_->open.load(std::memory_order_relaxed) >= config_.limits.connections ||
+                    budget_.open.load(std::memory_order_relaxed) >= budget_.ceiling.load(std::memory_order_relaxed);
+  if (!full) return true;
+  services_.observer.metrics().limit_hit("connections");
+  if (idle_ == nullptr) return false;
+  Session& oldest = *idle_;
+  unlink_idle(oldest);
+  oldest.close("connections");
+  return true;
+}
+
+void WorkerListener::on_accepted(Fd fd, const net::SocketAddress& client) {
+  services_.observer.metrics().accepted(shared_->id);
+  const bool has_room = make_room();
+  shared_->open.fetch_add(1, std::memory_order_relaxed);
+  budget_.open.fetch_add(1, std::memory_order_relaxed);
+  services_.observer.metrics().connections(shared_->id, ConnectionState::kNew, 1);
+  auto made = std::make_unique<Session>(*this, client.ip_port());
+  Session& session = *made;
+  session.index_ = static_cast<uint32_t>(sessions_.size());
+  sessions_.push_back(std::move(made));
+  if (!has_room) session.refuse_first();
+  if (!session.start(std::move(fd))) on_session_over(session);
+}
+
+void WorkerListener::on_accept_paused(const Error& error) {
+  services_.observer.metrics().accept_paused(shared_->id);
+  services_.log.limited(observe::Severity::kWarning, "accept " + shared_->name,
+                        "listener " + shared_->name + ": accepting pauses: " + error.detail);
+  if (idle_ != nullptr) {
+    Session& oldest = *idle_;
+    unlink_idle(oldest);
+    oldest.close("no_descriptor");
+  }
+}
+
+void WorkerListener::stop_accepting() {
+  acceptor_.drain_queue();
+  acceptor_.stop();
+}
+
+// ---- sessions ----
+
+exchange::ClientInfo WorkerListener::client_info(const net::IpPort& client) const {
+  exchange::ClientInfo info;
+  info.address = client.ip_text();
+  info.port = client.port;
+  info.local_address = shared_->local_address;
+  info.local_port = shared_->local_port;
+  for (const config::Network& network : config_.trusted_proxies) {
+    info.trusted = info.trusted || network.contains(client.ip);
+  }
+  info.trusted_proxies = config_.trusted_proxies;
+  info.body_limit = config_.limits.body.count;
+  return info;
+}
+
+void WorkerListener::unlink_idle(Session& session) {
+  if (session.idle_prev_ == nullptr) return;
+  *session.idle_prev_ = session.idle_next_;
+  if (session.idle_next_ != nullptr) {
+    session.idle_next_->idle_prev_ = session.idle_prev_;
+  } else {
+    idle_tail_ = session.idle_prev_;
+  }
+  session.idle_prev_ = nullptr;
+  session.idle_next_ = nullptr;
+}
+
+void WorkerListener::on_session_state(Session& session, ConnectionState from, ConnectionState to) {
+  observe::WorkerMetrics& metrics = services_.observer.metrics();
+  metrics.connections(shared_->id, from, -1);
+  metrics.connections(shared_->id, to, 1);
+  unlink_idle(session);
+  if (to != ConnectionState::kIdle) return;
+  session.idle_prev_ = idle_tail_;
+  *idle_tail_ = &session;
+  idle_tail_ = &session.idle_next_;
+}
+
+void WorkerListener::on_session_over(Session& session) {
+  services_.observer.metrics().connections(shared_->id, session.state_, -1);
+  unlink_idle(session);
+  shared_->open.fetch_sub(1, std::memory_order_relaxed);
+  budget_.open.fetch_sub(1, std::memory_order_relaxed);
+  const uint32_t index = session.index_;
+  std::swap(sessions_[index], sessions_.back());
+  sessions_[index]->index_ = index;
+  loop().defer_delete(std::move(sessions_.back()));
+  sessions_.pop_back();
+  if (sessions_.empty()) owner_.on_listener_empty();
+}
+
+// A request that no exchange was made for still gets its line and its count.
+void WorkerListener::on_rejected(const net::IpPort& client, const http::Rejection& rejection) {
+  const net::IpText address = client.ip_text();
+  observe::Record record;
+  record.client = address.view();
+  record.method = rejection.method;
+  record.target = rejection.target;
+  record.protocol = "HTTP/1.1";
+  record.status = rejection.status;
+  record.reason = rejection.reason;
+  record.started = wall_now();
+  services_.observer.begun();
+  services_.observer.finished(record, observe::RouteId{});
+  const std::string_view limit = limit_of(rejection.reason);
+  if (!limit.empty()) services_.observer.metrics().limit_hit(limit);
+}
+
+void WorkerListener::drain() {
+  draining_ = true;
+  for (const auto& session : sessions_) session->drain();
+}
+
+void WorkerListener::close_idle() {
+  while (idle_ != nullptr) {
+    Session& session = *idle_;
+    unlink_idle(session);
+    session.close("drain");
+  }
+}
+
+void WorkerListener::close_all(std::string_view reason) {
+  // close() never ends a session inside the call: on_over() comes on a later tick.
+  for (const auto& session : sessions_) session->close(reason);
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,100 @@
+// WorkerListener: one worker's share of one listener: it accepts, keeps the sessions, and knows their
+// ceilings and deadlines. Owned by the worker, also while a removed listener's last sessions run out;
+// the worker's thread only. ListenerShared is what all workers' shares have in common.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "proxy/config/config.h"
+#include "proxy/net/acceptor.h"
+#include "proxy/net/listen_socket.h"
+#include "proxy/server/session.h"
+
+namespace sluice::server {
+
+struct ListenerShared {
+  ListenerShared(net::ListenSocket opened, std::string configured, observe::ListenerId label)
+      : socket(std::move(opened)), name(std::move(configured)), id(label) {
+    const net::IpPort local = socket.local().ip_port();
+    local_address = local.ip_text().view();
+    local_port = local.port;
+  }
+
+  net::ListenSocket socket;
+  const std::string name;          // as configured; label in the metrics
+  const observe::ListenerId id;
+  std::string local_address;       // what it is bound to, without the port
+  uint16_t local_port = 0;
+  std::atomic<uint32_t> open{0};  // connections, all workers; touched once per connection
+};
+
+// What the whole process may have open; shared by all listeners.
+struct ConnectionBudget {
+  std::atomic<uint32_t> open{0};
+  std::atomic<uint32_t> ceiling{0};
+};
+
+class WorkerListenerOwner {
+ public:
+  virtual const std::shared_ptr<const exchange::Generation>& generation() const = 0;
+  virtual bool is_draining() const = 0;
+  virtual void on_listener_empty() = 0;
+
+ protected:
+  ~WorkerListenerOwner() = default;
+};
+
+class WorkerListener final : private net::AcceptEvents {
+ public:
+  WorkerListener(const exchange::Services& services, std::shared_ptr<ListenerShared> shared,
+                 ConnectionBudget& budget, const config::Listener& config, WorkerListenerOwner& owner);
+  ~WorkerListener();
+
+  Status start() { return acceptor_.start(); }
+  void reconfigure(const config::Listener& config);
+  // Announces the end on every connection from now on; accepting goes on.
+  void drain();
+  // Takes what is queued, then accepts no more. Sessions go on.
+  void stop_accepting();
+  void accept_queue() { acceptor_.drain_queue(); }
+  // Closes idle connections, or all of them.
+  void close_idle();
+  void close_all(std::string_view reason);
+
+  ListenerShared& shared() { return *shared_; }
+  size_t sessions() const { return sessions_.size(); }
+
+  // -- for sessions --
+  event::Loop& loop() { return services_.loop; }
+  const exchange::Services& services() const { return services_; }
+  const std::shared_ptr<const exchange::Generation>& generation() const { return owner_.generation(); }
+  const http::ServerLimits& codec_limits() const { return codec_limits_; }
+  bool is_draining() const { return draining_ || owner_.is_draining(); }
+  exchange::ClientInfo client_info(const net::IpPort& client) const;
+  void on_session_state(Session& session, observe::ConnectionState from, observe::ConnectionState to);
+  void on_session_over(Session& session);
+  void on_rejected(const net::IpPort& client, const http::Rejection& rejection);
+
+ private:
+  void on_accepted(Fd fd, const net::SocketAddress& client) override;
+  void on_accept_paused(const Error& error) override;
+  bool make_room();
+  void unlink_idle(Session& session);
+
+  const exchange::Services& services_;
+  const std::shared_ptr<ListenerShared> shared_;
+  ConnectionBudget& budget_;
+  WorkerListenerOwner& owner_;
+  config::Listener config_;
+  http::ServerLimits codec_limits_;
+  bool draining_ = false;
+  std::vector<std::unique_ptr<Session>> sessions_;  // bounded by limits.connections
+  Session* idle_ = nullptr;                         // longest idle first
+  Session** idle_tail_ = &idle_;
+  net::Acceptor acceptor_;
+};
+
+}  // namespace sluice::server
