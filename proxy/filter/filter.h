@@ -1,13 +1,14 @@
-// Filter: one plugin's part in one exchange: four hooks, three verdicts. A FilterFactory is made once
-// per place in the configuration, is const and shared by all workers; it makes a Filter per exchange,
-// which lives as long as the exchange and touches nothing outside it.
+// Filter: one plugin's part in one exchange: four hooks, three verdicts. A FilterFactory is made
+// once per place in the configuration, is const and shared by all workers; it makes a Filter per
+// exchange, which lives as long as the exchange and touches nothing outside it.
 //
 //   on_request        the head of the request, before it is routed on to its action
 //   on_request_body   each piece of the request body; `last` with the final one
 //   on_response       the final head of the answer
 //   on_response_body  each piece of the answer's body; `last` with the final one
 //
-// Requests pass a chain in order, answers in reverse. Hooks run on the worker's thread and must not block.
+// Requests pass a chain in order, answers in reverse. Hooks run on the worker's thread and must not
+// block.
 #pragma once
 
 #include <functional>
@@ -22,7 +23,7 @@ namespace sluice::filter {
 
 enum class Verdict : uint8_t {
   kContinue,  // on to the next
-  kWait,      // hold the exchange until FilterHost::resume()
+  kWait,      // hold the exchange until FilterHost::resume(), or answer() later
   kAnswered,  // FilterHost::answer() was called: the request goes no further
 };
 
@@ -55,8 +56,8 @@ class Filter {
     (void)bytes, (void)last;
     return {};
   }
-  // Asked after on_request / on_response: whether the body hook is to be called. A filter that changes
-  // the body sets head.body itself (usually BodySize::unknown()).
+  // Asked after on_request / on_response: whether the body hook is to be called. A filter that
+  // changes the body sets head.body itself (usually BodySize::unknown()).
   virtual bool changes_request_body() const { return false; }
   virtual bool changes_response_body() const { return false; }
 };
