@@ -183,7 +183,8 @@ std::string_view mime_type_of(std::string_view extension) {
 
 bool is_compressible(std::string_view mime_type) {
   const auto type = trim_ows(mime_type.substr(0, mime_type.find(';')));
-  if (type.substr(0, 5) == "text/" || ends_with(type, "+json") || ends_with(type, "+xml")) return true;
+  const bool is_text = type.substr(0, 5) == "text/";
+  if (is_text || ends_with(type, "+json") || ends_with(type, "+xml")) return true;
   constexpr auto kMore = std::to_array<std::string_view>(
       {"application/json", "application/json5", "application/javascript", "application/xml",
        "application/x-ndjson", "application/yaml", "application/wasm", "application/rtf",

@@ -1,6 +1,5 @@
 #include "proxy/route/redirect.h"
 
-#include <cstring>
 #include <utility>
 
 #include "proxy/route/rewrite.h"

@@ -28,7 +28,7 @@ bool is_below(std::string_view path, std::string_view prefix);
 std::string_view target_rest(std::string_view target, size_t segments, Arena& arena);
 
 // The target to forward, strip_prefix or replace_prefix applied. head.target itself when there is
-// nothing to change. `path` is the normalised one the route was found by.
+// nothing to change.
 std::string_view rewrite_target(const Route& route, const http::RequestHead& head, Arena& arena);
 
 }  // namespace sluice::route

@@ -32,8 +32,12 @@ bool allows(const std::vector<std::string>& methods, std::string_view method) {
   });
 }
 
-bool holds(const config::HeaderCondition& condition, const http::Headers& headers) {
-  return std::any_of(headers.begin(), headers.end(),
+bool holds(const config::HeaderCondition& condition, const http::RequestHead& head) {
+  // Codecs take Upgrade out of the fields; whoever routes WebSockets by it still can.
+  if (!head.upgrade.empty() && iequals(condition.name, "upgrade")) {
+    return !condition.value || iequals(head.upgrade, *condition.value);
+  }
+  return std::any_of(head.headers.begin(), head.headers.end(),
                      [&condition](const http::Headers::Field& field) {
                        return iequals(field.name, condition.name) &&
                               (!condition.value || field.value == *condition.value);
@@ -43,7 +47,7 @@ bool holds(const config::HeaderCondition& condition, const http::Headers& header
 // What the headers say, whatever the method.
 bool fits_headers(const config::Route& config, const http::RequestHead& head) {
   return std::all_of(config.headers.begin(), config.headers.end(),
-                     [&head](const auto& condition) { return holds(condition, head.headers); });
+                     [&head](const auto& condition) { return holds(condition, head); });
 }
 
 // Takes the first whose conditions hold.

@@ -181,6 +181,14 @@ TEST_CASE("table: when conditions fail, the next longest is tried") {
   CHECK(values.find("h", "/x") == "none");
 }
 
+TEST_CASE("table: an upgrade that was asked for counts as the field it was") {
+  const Routes routes{{prefix("/"), with_header(prefix("/ws"), "Upgrade", "websocket")}};
+  auto head = Routes::head("h", "/ws");
+  CHECK(routes.table->find(head).route->config.name == "/");
+  head.upgrade = "WebSocket";
+  CHECK(routes.table->find(head).route->config.name == "/ws+Upgrade");
+}
+
 TEST_CASE("table: 405 and its methods when only the method failed") {
   const Routes routes{{with_methods(prefix("/a"), {"GET"}),
                        with_methods(prefix("/a/b"), {"POST", "GET"}),
