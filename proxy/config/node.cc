@@ -263,7 +263,8 @@ std::optional<Node> parse_yaml(const std::string& text, const std::string& file,
     Node root = builder.take_root();
     TreeBuilder rest{file, budget, faults};
     if (parser.HandleNextDocument(rest)) {
-      faults.add(file, 0, "", "goes on after its end: a second document (---), or a slip of indentation");
+      faults.add(file, 0, "",
+                 "goes on after its end: a second document (---), or a slip of indentation");
     }
     name_keys(root);
     return root;

@@ -20,14 +20,23 @@ void check_root(MapReader& map, const Scene& scene, const std::string& root) {
   if (!S_ISDIR(status.st_mode)) map.fault("root", fmt::format("\"{}\" is no folder", root));
 }
 
+// "$path", "$path/", "$path.html", "/a/$path", "/fallback.html": at most one $path, and no other $.
+bool is_try(std::string_view entry) {
+  constexpr std::string_view kPath = "$path";
+  const auto dollar = entry.find('$');
+  if (dollar == std::string_view::npos) return !entry.empty() && entry.front() == '/';
+  if (entry.substr(dollar, kPath.size()) != kPath) return false;
+  if (entry.find('$', dollar + 1) != std::string_view::npos) return false;
+  return dollar == 0 || entry.front() == '/';
+}
+
 void check_tries(MapReader& map, const std::vector<std::string>& tries) {
   for (const auto& entry : tries) {
-    const bool is_known = entry == "$path" || entry == "$path/" ||
-                          (!entry.empty() && entry.front() == '/');
-    if (is_known && entry.find('$', 1) == std::string::npos) continue;
+    if (is_try(entry)) continue;
     const bool is_nginx = entry.find("$uri") != std::string::npos;
-    map.fault("try_files", fmt::format("\"{}\" is neither $path, $path/ nor a /file under the root"
-                                       "{}", entry, is_nginx ? " ($uri is written $path)" : ""));
+    map.fault("try_files", fmt::format("\"{}\" is neither $path, $path/, $path.html nor a /file "
+                                       "under the root{}", entry,
+                                       is_nginx ? " ($uri is written $path)" : ""));
   }
 }
 

@@ -29,7 +29,7 @@ struct Filter {
 struct StaticFiles {
   std::string root;              // the route's prefix is stripped (nginx's alias)
   std::vector<std::string> index = {"index.html"};
-  std::vector<std::string> try_files;  // "$path", "$path/", "/fallback.html"; else `fallback`
+  std::vector<std::string> try_files;  // "$path", "$path.html", "$path/", "/file"; else `fallback`
   std::string fallback;          // name of an upstream that gets what no file matches; empty: 404
   std::string cache_control;     // verbatim; empty: none
   bool listing = false;

@@ -26,17 +26,17 @@ TEST_CASE("address: the forms a listener takes") {
     const char* host;
     uint16_t port;
   };
-  for (const auto& [text, host, port] :
+  for (const Case& c :
        {Case{"0.0.0.0:8080", "0.0.0.0", 8080}, Case{":8080", "0.0.0.0", 8080},
         Case{"[::]:8080", "::", 8080}, Case{"[0:0::1]:80", "::1", 80},
         Case{"localhost:0", "127.0.0.1", 0}, Case{"127.0.0.1:65535", "127.0.0.1", 65535}}) {
-    CAPTURE(text);
-    const auto address = parse_address(text, AddressUse::kListen);
+    CAPTURE(std::string{c.text});
+    const auto address = parse_address(c.text, AddressUse::kListen);
     REQUIRE(address);
-    CHECK(address->text == text);
+    CHECK(address->text == c.text);
     CHECK_FALSE(address->is_unix);
-    CHECK(address->host_or_path == host);
-    CHECK(address->port == port);
+    CHECK(address->host_or_path == c.host);
+    CHECK(address->port == c.port);
   }
   const auto local = parse_address("unix:/run/x.sock", AddressUse::kListen);
   REQUIRE(local);

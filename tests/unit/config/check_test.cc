@@ -21,11 +21,11 @@ TEST_CASE("check: two listeners on one address") {
   CHECK(two_listeners(":8080", "127.0.0.1:8080").find("is taken by") != std::string::npos);
   CHECK(two_listeners("[::1]:8080", "[0:0::1]:8080").find("is taken by") != std::string::npos);
   CHECK(two_listeners("unix:/a", "unix:/a").find("is taken by") != std::string::npos);
-  for (const auto& [first, second] : {std::pair{":0", ":0"}, std::pair{":1", ":2"},
+  for (const auto& pair : {std::pair{":0", ":0"}, std::pair{":1", ":2"},
                                       std::pair{"unix:/a", "unix:/b"}, std::pair{":1", "[::]:1"},
                                       std::pair{"127.0.0.1:1", "127.0.0.2:1"}}) {
-    CAPTURE(first);
-    CHECK(two_listeners(first, second) == "(0 faults)");
+    CAPTURE(std::string{pair.first});
+    CHECK(two_listeners(pair.first, pair.second) == "(0 faults)");
   }
 }
 

@@ -38,18 +38,18 @@ TEST_CASE("flags: the forms of an upstream") {
     Protocol protocol;
     const char* host_or_path;
   };
-  for (const auto& [url, protocol, host_or_path] :
+  for (const Case& c :
        {Case{"http://127.0.0.1:8000", Protocol::kHttp1, "127.0.0.1"},
         Case{"http://localhost:8000/", Protocol::kHttp1, "127.0.0.1"},
         Case{"uwsgi://[::1]:8000", Protocol::kUwsgi, "::1"},
         Case{"uwsgi+unix:/run/app.sock", Protocol::kUwsgi, "/run/app.sock"},
         Case{"http+unix:/run/app.sock", Protocol::kHttp1, "/run/app.sock"}}) {
-    CAPTURE(url);
-    const auto loaded = from_flags({{":0"}, url, {}, {}, {}}, options());
+    CAPTURE(std::string{c.url});
+    const auto loaded = from_flags({{":0"}, c.url, {}, {}, {}}, options());
     REQUIRE(loaded.config);
     REQUIRE(loaded.config->upstreams.size() == 1);
-    CHECK(loaded.config->upstreams[0].protocol == protocol);
-    CHECK(loaded.config->upstreams[0].endpoints[0].host_or_path == host_or_path);
+    CHECK(loaded.config->upstreams[0].protocol == c.protocol);
+    CHECK(loaded.config->upstreams[0].endpoints[0].host_or_path == c.host_or_path);
   }
 }
 

@@ -53,8 +53,9 @@ void keys_of(const Json& schema, const Json& root, const std::string& path, KeyL
   }
   if (!schema.contains("properties")) return;
   CHECK_MESSAGE(schema.value("additionalProperties", true) == false, path);
-  for (const auto& [name, inner] : schema["properties"].items()) {
-    const std::string key = path.empty() ? name : path + "." + name;
+  for (const auto& property : schema["properties"].items()) {
+    const Json& inner = property.value();
+    const std::string key = path.empty() ? property.key() : path + "." + property.key();
     CHECK_MESSAGE((inner.contains("description") || inner.contains("$ref")), key);
     keys.try_emplace(key);
     keys_of(inner, root, key, keys);
@@ -138,9 +139,11 @@ TEST_CASE("reference: without a key its value stays the same") {
 
 TEST_CASE("reference: every key there is stands in it") {
   const auto text = text_of(conf("reference.yaml"));
-  for (const auto& [key, words] : describe_keys()) {
-    CHECK_MESSAGE(mentions(text, key), key);
-    for (const auto& word : words) CHECK_MESSAGE(text.find(word) != std::string::npos, key, word);
+  for (const auto& entry : describe_keys()) {
+    CHECK_MESSAGE(mentions(text, entry.first), entry.first);
+    for (const auto& word : entry.second) {
+      CHECK_MESSAGE(text.find(word) != std::string::npos, entry.first, word);
+    }
   }
 }
 
@@ -148,14 +151,16 @@ TEST_CASE("schema: names exactly the keys and words that are read") {
   const auto read = describe_keys();
   const auto written = schema_keys();
   CHECK(read.size() > 90);
-  for (const auto& [key, words] : read) {
+  for (const auto& entry : read) {
+    const std::string& key = entry.first;
     CHECK_MESSAGE(written.count(key) == 1, "the schema lacks ", key);
-    if (words.empty() || written.count(key) == 0) continue;
-    CHECK_MESSAGE(std::set<std::string>(words.begin(), words.end()) ==
-                      std::set<std::string>(written.at(key).begin(), written.at(key).end()), key);
+    if (entry.second.empty() || written.count(key) == 0) continue;
+    const std::set<std::string> ours{entry.second.begin(), entry.second.end()};
+    const std::set<std::string> theirs{written.at(key).begin(), written.at(key).end()};
+    CHECK_MESSAGE(ours == theirs, key);
   }
-  for (const auto& [key, words] : written) {
-    CHECK_MESSAGE(read.count(key) == 1, "nobody reads ", key);
+  for (const auto& entry : written) {
+    CHECK_MESSAGE(read.count(entry.first) == 1, "nobody reads ", entry.first);
   }
 }
 

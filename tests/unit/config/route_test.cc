@@ -67,13 +67,15 @@ TEST_CASE("route: headers as a list mean presence") {
 
 TEST_CASE("route: the four actions") {
   const Route files = route(
-      "{ path: /s/, static: { root: /r, index: a.html, try_files: [$path, $path/, /f.html],"
+      "{ path: /s/, static: { root: /r, index: a.html, "
+      " try_files: [$path, $path/, /f.html, $path.html],"
       " fallback: app, cache_control: \"max-age=1\", listing: on, precompressed: off, hidden: on,"
       " follow_symlinks: on, types: { x: text/x } } }");
   CHECK(files.action == Action::kStatic);
   CHECK(files.files.root == "/r");
   CHECK(files.files.index == std::vector<std::string>{"a.html"});
-  CHECK(files.files.try_files == std::vector<std::string>{"$path", "$path/", "/f.html"});
+  const std::vector<std::string> tries = {"$path", "$path/", "/f.html", "$path.html"};
+  CHECK(files.files.try_files == tries);
   CHECK(files.files.fallback == "app");
   CHECK(files.files.cache_control == "max-age=1");
   CHECK(files.files.listing);
@@ -121,7 +123,9 @@ TEST_CASE("route: what could never match, or never work, is refused") {
         "respond: { status: 100 }", "respond: { status: 204, body: x }",
         "respond: { health: ready, status: 200 }", "respond: { content_type: \"a\\r\\nb\" }",
         "static: { index: [a] }", "static: { root: rel }", "static: { root: /, index: [a/b] }",
-        "static: { root: /, try_files: [$uri] }", "static: { root: /, fallback: nobody }",
+        "static: { root: /, try_files: [$uri] }",
+        "static: { root: /, try_files: [$path$path] }", "static: { root: /, try_files: [a] }",
+        "static: { root: /, fallback: nobody }",
         "static: { root: /, types: { .x: text/x } }", "static: { root: /, types: { x: y } }",
         "redirect: /x, buffering: off", "respond: {}, strip_prefix: /a"}) {
     CAPTURE(wrong);
