@@ -9,9 +9,9 @@
 //     response:
 //       set:     { X-Frame-Options: DENY }
 //
-// In values: $host (without port), $client_address, $request_id, $scheme, $path (as sent), and $$
-// for a dollar. Names of one hop and of framing are refused, and so are values that would break a
-// line: all when the configuration is read.
+// In values: $host (without port), $client_address, $request_id, $scheme, $path (encoded, as it is
+// forwarded), and $$ for a dollar. Names of one hop and of framing are refused, and so are values
+// that would break a line: all when the configuration is read.
 #pragma once
 
 #include <memory>
