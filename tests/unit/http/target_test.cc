@@ -3,12 +3,16 @@
 #include <doctest/doctest.h>
 
 #include <string>
-#include <utility>
 
 using namespace sluice;
 using namespace sluice::http;
 
 namespace {
+
+struct Pair {
+  const char* raw;
+  const char* want;
+};
 
 std::string normal(std::string_view path) {
   Arena arena;
@@ -37,50 +41,48 @@ TEST_CASE("path: what is normal already is not copied") {
 }
 
 TEST_CASE("path: dot segments and empty ones are resolved, never above the root") {
-  for (const auto& [raw, want] : std::initializer_list<std::pair<const char*, const char*>>{
-           {"/", "/"},
-           {"//", "/"},
-           {"/.", "/"},
-           {"/..", "/"},
-           {"/../..", "/"},
-           {"/a/.", "/a/"},
-           {"/a/..", "/"},
-           {"/a/b/..", "/a/"},
-           {"/a/b/../", "/a/"},
-           {"/a//b", "/a/b"},
-           {"//a///b//", "/a/b/"},
-           {"/a/./b/../../c", "/c"},
-           {"/../etc/passwd", "/etc/passwd"},
-           {"/a/../../b", "/b"},
-           {"/...", "/..."},
-           {"/..a/.b", "/..a/.b"},
-           {"/a/..;/b", "/a/..;/b"},
-           {"/.well-known/x", "/.well-known/x"},
-           {"/a/.../b", "/a/.../b"}}) {
-    CAPTURE(raw);
-    CHECK(normal(raw) == want);
+  for (const Pair& pair : std::initializer_list<Pair>{{"/", "/"},
+                                                      {"//", "/"},
+                                                      {"/.", "/"},
+                                                      {"/..", "/"},
+                                                      {"/../..", "/"},
+                                                      {"/a/.", "/a/"},
+                                                      {"/a/..", "/"},
+                                                      {"/a/b/..", "/a/"},
+                                                      {"/a/b/../", "/a/"},
+                                                      {"/a//b", "/a/b"},
+                                                      {"//a///b//", "/a/b/"},
+                                                      {"/a/./b/../../c", "/c"},
+                                                      {"/../etc/passwd", "/etc/passwd"},
+                                                      {"/a/../../b", "/b"},
+                                                      {"/...", "/..."},
+                                                      {"/..a/.b", "/..a/.b"},
+                                                      {"/a/..;/b", "/a/..;/b"},
+                                                      {"/.well-known/x", "/.well-known/x"},
+                                                      {"/a/.../b", "/a/.../b"}}) {
+    CAPTURE(pair.raw);
+    CHECK(normal(pair.raw) == pair.want);
   }
 }
 
 TEST_CASE("path: decoded once, and slashes stay encoded") {
-  for (const auto& [raw, want] : std::initializer_list<std::pair<const char*, const char*>>{
-           {"/%61", "/a"},
-           {"/a%20b", "/a b"},
-           {"/%2e%2e/x", "/x"},
-           {"/a/%2E%2e/b", "/b"},
-           {"/a/.%2e/b", "/b"},
-           {"/a/%2e/b", "/a/b"},
-           {"/a%2fb", "/a%2Fb"},
-           {"/..%2f..%2fetc", "/..%2F..%2Fetc"},
-           {"/a%2F..%2Fb", "/a%2F..%2Fb"},
-           {"/%252e%252e/x", "/%2e%2e/x"},
-           {"/%5c..%5cx", "/\\..\\x"},
-           {"/caf%C3%A9", "/caf\xc3\xa9"},
-           {"/%c0%ae%c0%ae/x", "/\xc0\xae\xc0\xae/x"},
-           {"/a%0d%0ab", "/a\r\nb"},
-           {"/+", "/+"}}) {
-    CAPTURE(raw);
-    CHECK(normal(raw) == want);
+  for (const Pair& pair : std::initializer_list<Pair>{{"/%61", "/a"},
+                                                      {"/a%20b", "/a b"},
+                                                      {"/%2e%2e/x", "/x"},
+                                                      {"/a/%2E%2e/b", "/b"},
+                                                      {"/a/.%2e/b", "/b"},
+                                                      {"/a/%2e/b", "/a/b"},
+                                                      {"/a%2fb", "/a%2Fb"},
+                                                      {"/..%2f..%2fetc", "/..%2F..%2Fetc"},
+                                                      {"/a%2F..%2Fb", "/a%2F..%2Fb"},
+                                                      {"/%252e%252e/x", "/%2e%2e/x"},
+                                                      {"/%5c..%5cx", "/\\..\\x"},
+                                                      {"/caf%C3%A9", "/caf\xc3\xa9"},
+                                                      {"/%c0%ae%c0%ae/x", "/\xc0\xae\xc0\xae/x"},
+                                                      {"/a%0d%0ab", "/a\r\nb"},
+                                                      {"/+", "/+"}}) {
+    CAPTURE(pair.raw);
+    CHECK(normal(pair.raw) == pair.want);
   }
 }
 
