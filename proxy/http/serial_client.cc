@@ -215,8 +215,8 @@ void SerialClient::break_off(Error error) {
 
 void SerialClient::finish() {
   const bool sent = sending_ == Sending::kEnd && out_.empty();
-  const bool received = receiving_ == Receiving::kEnd;
-  leave(sent && received && may_be_reused() && reader_.is_reusable(*transport_));
+  const bool broken = receiving_ == Receiving::kBroken;
+  leave(sent && !broken && may_be_reused() && reader_.is_reusable(*transport_));
 }
 
 // The owner closes the connection: within a request that tells.
