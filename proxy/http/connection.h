@@ -41,7 +41,8 @@ class ServerOwner {
   // A whole head is in. Answers who hears of this stream from now on.
   virtual ServerEvents& on_request(ServerStream& stream, RequestHead&& head) = 0;
   virtual void on_rejected(const Rejection& rejection) = 0;
-  // Between requests with nothing in the buffers (true), or no longer (false).
+  // Between requests with nothing in the buffers (true), or no longer (false): for the owner's books;
+  // it may come from inside finish(), and order nothing.
   virtual void on_idle(bool idle) = 0;
   // The connection is closed. Destroy it on a later tick.
   virtual void on_over() = 0;
@@ -61,7 +62,9 @@ class ServerConnection : public event::Deferred {
 
 class ClientOwner {
  public:
-  // The stream that was leased is over; the connection may be leased again if `reusable`.
+  // The stream that was leased is over; the connection may be leased again if `reusable`, else it is
+  // over, too (on_over() does not follow). Comes from inside finish() and reset(): the owner takes it
+  // back, and nobody waiting is called before a later tick.
   virtual void on_stream_over(bool reusable) = 0;
   // While idle: the other side closed, or sent what nobody asked for. Destroy on a later tick.
   virtual void on_over() = 0;

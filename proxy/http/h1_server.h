@@ -32,8 +32,8 @@ class H1Server final : public ServerConnection,
            const ServerLimits& limits, ServerOwner& owner);
   ~H1Server() override;
 
-  // Reads at once; requests may come from inside this call, as from no other order. (on_idle() may come
-  // from inside finish(), too: the owner keeps its books then and calls nobody.)
+  // Reads at once; requests may come from inside this call, as from no other order. (on_idle() may
+  // come from inside finish(), too: the owner keeps its books then and calls nobody.)
   // `already_read` is what a sniffer has taken from the connection before.
   void start(std::string_view already_read = {});
   // From the first byte of a head to the end of its answer.
@@ -119,6 +119,6 @@ class H1Server final : public ServerConnection,
 };
 
 // An idle client connection costs this and its transport; keep it small.
-static_assert(sizeof(H1Server) <= 176);
+static_assert(sizeof(H1Server) <= 160);
 
 }  // namespace sluice::http
