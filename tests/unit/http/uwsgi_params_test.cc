@@ -109,10 +109,10 @@ TEST_CASE("uwsgi_params: a client cannot name a variable") {
   head.headers.add("Remote-User", "polite");  // HTTP_REMOTE_USER is nobody's REMOTE_USER
   head.headers.add("Uwsgi-File", "x");
   const UwsgiRead read = packet_of(head);
-  for (const auto& [name, value] : read.vars) {
-    CAPTURE(name);
-    CHECK(value != "evil");
-    CHECK_FALSE(name.starts_with("UWSGI_"));
+  for (const auto& variable : read.vars) {
+    CAPTURE(variable.first);
+    CHECK(variable.second != "evil");
+    CHECK_FALSE(variable.first.starts_with("UWSGI_"));
   }
   CHECK(read.get("REMOTE_USER") == "(none)");
   CHECK(read.get("SCRIPT_NAME") == "(none)");
