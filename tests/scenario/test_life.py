@@ -344,7 +344,7 @@ class Drain(Scenario):
 
     def test_no_request_is_lost_while_clients_go_on(self):
         """Clients that obey Connection: close and reconnect until nobody listens lose nothing."""
-        with Origin(fine) as origin, Sluice.before(origin, top="drain: { min: 300ms, quiet: 2s, max: 1s, deadline: 6s }\nworkers: 2\n") as sluice:
+        with Origin(fine) as origin, Sluice.before(origin, top="drain: { min: 300ms, quiet: 1s, max: 1s, deadline: 6s }\nworkers: 2\n") as sluice:
             sluice.signal(signal.SIGTERM)
             watch, good, client = Stopwatch(), 0, None
             while watch.seconds < 0.9:  # within the accepting phase every request is answered

@@ -151,7 +151,7 @@ class Requests(Scenario):
 class Answers(Scenario):
     def test_a_slow_client_does_not_hold_the_worker(self):
         body = os.urandom(8 * MIB)
-        with Origin() as origin, Sluice.before(origin, listener="timeouts: { send: 20s }") as sluice:
+        with Origin() as origin, Sluice.before(origin, listener="timeouts: { send: 20s }", upstream="pool: { idle: 30s }") as sluice:
             client = sluice.client(receive_buffer=4096)
             client.ask("/")
             served = origin.accept()
@@ -159,6 +159,7 @@ class Answers(Scenario):
             watch = Stopwatch()
             served.send(answer(body))  # sendall returns when all was taken
             self.assertLess(watch.seconds, 5)
+            sluice.await_metric("sluice_upstream_requests_total", 1)  # sluice has it all; the client has next to nothing
             other = sluice.client()
             other.ask("/other")
             self.assertEqual(served.request().target, "/other")  # the worker's connection is free again
