@@ -54,8 +54,8 @@ class ServerOwner {
 class ServerConnection : public event::Deferred {
  public:
   // Announce the end with the next answer (Connection: close, GOAWAY); never close an idle
-  // HTTP/1.1 connection first (DESIGN, law 3).
-  virtual void drain() = 0;
+  // HTTP/1.1 connection first (DESIGN, law 3). Taken back with `false` where it was not said yet.
+  virtual void drain(bool draining) = 0;
   // Close now: idle ones politely, running ones cut.
   virtual void close() = 0;
 };

@@ -41,7 +41,7 @@ class H1Server final : public ServerConnection,
   bool is_idle() const { return phase_ == Phase::kIdle; }
   uint32_t requests() const { return requests_; }
 
-  void drain() override { draining_ = true; }
+  void drain(bool draining) override { draining_ = draining; }
   void close() override;
 
  private:

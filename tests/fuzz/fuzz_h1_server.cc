@@ -66,7 +66,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       case 'r': rig.wire.rst(); break;
       case 't': rig.advance(std::chrono::seconds(11)); break;
       case 'T': rig.advance(std::chrono::seconds(80)); break;
-      case 'd': rig.server->drain(); break;
+      case 'd': rig.server->drain(true); break;
       case 'b': rig.wire.write_room = 30; break;
       case 'u': rig.wire.unblock(); break;
       case 'w':

@@ -41,7 +41,7 @@ TEST_CASE("h1_server: what makes an answer say Connection: close") {
   }
   SUBCASE("a drain, and not by itself") {
     rig.start();
-    rig.server->drain();
+    rig.server->drain(true);
     rig.tick();
     CHECK(rig.idle);
     CHECK_FALSE(rig.wire.shut);
