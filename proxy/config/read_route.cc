@@ -17,6 +17,7 @@ void check_path(MapReader& map, std::string_view name, const std::string& path) 
   if (path.empty() || path.front() != '/') {
     return map.fault(name, fmt::format("\"{}\" does not begin with /", path));
   }
+  check_printable(map, name, path);
   if (path.find_first_of("?#") != std::string::npos) {
     return map.fault(name, fmt::format("\"{}\": a route is found by the path alone; leave out what "
                                        "follows ? or #", path));
@@ -103,6 +104,7 @@ void read_match(MapReader& map, Route& into) {
   if (map.has("path")) check_path(map, "path", into.path);
   if (map.has("exact")) check_path(map, "exact", into.exact);
   if (map.has("regex") && into.regex.empty()) map.fault("regex", "is empty");
+  check_printable(map, "regex", into.regex);
   read_methods(map, into.methods);
   read_headers(map, into.headers);
   map.flag("internal", into.internal);
@@ -124,7 +126,7 @@ void read_redirect(MapReader& map, Redirect& into) {
   if (into.to.empty() || (into.to[0] != '/' && into.to[0] != '$' && scheme == into.to)) {
     map.fault("redirect", "names no target; write /path or https://host/path");
   }
-  check_field_value(map, "redirect", into.to);
+  check_printable(map, "redirect", into.to);
   for (size_t at = into.to.find('$'); at != std::string::npos; at = into.to.find('$', at + 1)) {
     const auto rest = std::string_view{into.to}.substr(at + 1);
     const auto name = rest.substr(0, rest.find_first_not_of("abcdefghijklmnopqrstuvwxyz"));
@@ -143,7 +145,7 @@ void read_respond(MapReader& map, Respond& into) {
     into.status = static_cast<int>(status);
     m.text("body", into.body);
     m.text("content_type", into.content_type);
-    check_field_value(m, "content_type", into.content_type);
+    check_printable(m, "content_type", into.content_type);
     const int health = m.choice("health", {"live", "ready"});
     if (health >= 0) into.health = health == 0 ? Health::kLive : Health::kReady;
     if (into.health != Health::kNone && m.has("status")) {
@@ -235,7 +237,7 @@ void read_route(MapReader& map, const Scene& scene, const std::vector<Upstream>&
                 Route& into) {
   into.place = place_of(map.node());
   map.text("name", into.name);
-  if (map.has("name")) check_field_value(map, "name", into.name);
+  if (map.has("name")) check_printable(map, "name", into.name);
   read_match(map, into);
   read_action(map, scene, upstreams, into);
   read_forwarding(map, upstreams, into);

@@ -56,14 +56,14 @@ void read_static(MapReader& map, const Scene& scene, const std::vector<Upstream>
   check_tries(map, into.try_files);
   read_upstream_name(map, "fallback", upstreams, into.fallback);
   map.text("cache_control", into.cache_control);
-  check_field_value(map, "cache_control", into.cache_control);
+  check_printable(map, "cache_control", into.cache_control);
   map.flag("listing", into.listing);
   map.flag("precompressed", into.precompressed);
   map.flag("hidden", into.hidden);
   map.flag("follow_symlinks", into.follow_symlinks);
   map.texts("types", into.types);
   for (const auto& [extension, type] : into.types) {
-    check_field_value(map, "types", type);
+    check_printable(map, "types", type);
     if (type.find('/') == std::string::npos) {
       map.fault("types", fmt::format("\"{}\" is no MIME type, as in text/plain", type));
     }

@@ -86,11 +86,11 @@ void check_absolute(MapReader& map, std::string_view name, const std::string& pa
   map.fault(name, fmt::format("\"{}\" is not an absolute path (/…)", path));
 }
 
-void check_field_value(MapReader& map, std::string_view name, const std::string& value) {
+void check_printable(MapReader& map, std::string_view name, const std::string& value) {
   const bool clean = std::all_of(value.begin(), value.end(), [](char c) {
     return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f;
   });
-  if (!clean) map.fault(name, "has a control character, which a header field cannot carry");
+  if (!clean) map.fault(name, "has a control character; leave it out");
 }
 
 }  // namespace sluice::config

@@ -40,8 +40,8 @@ std::vector<Node> read_items(MapReader& map, std::string_view name);
 void read_upstream_name(MapReader& map, std::string_view name,
                         const std::vector<Upstream>& upstreams, std::string& into);
 void check_absolute(MapReader& map, std::string_view name, const std::string& path);
-// No control characters: the value goes into a header field as it is (RFC 9110 §5.5).
-void check_field_value(MapReader& map, std::string_view name, const std::string& value);
+// No control characters: the value goes as it is into a header field (RFC 9110 §5.5) or a label.
+void check_printable(MapReader& map, std::string_view name, const std::string& value);
 bool is_token(std::string_view text);  // RFC 9110 §5.6.2
 Place place_of(const Node& node);
 
