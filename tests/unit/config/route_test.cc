@@ -107,7 +107,8 @@ TEST_CASE("route: exactly one action") {
 TEST_CASE("route: what could never match, or never work, is refused") {
   for (const std::string wrong :
        {"path: a", "path: /a//b", "path: /a/../b", "path: /./a", "path: \"/a?b\"", "path: /a%20b",
-        "path: \"/a\\x7f\"", "regex: \"/a\\n\"", "exact: a", "regex: \"\"", "path: /, exact: /a", "host: a.*.b", "host: \"http://a\"",
+        "path: \"/a\\x7f\"", "regex: \"/a\\n\"", "exact: a",
+        "regex: \"\"", "path: /, exact: /a", "host: a.*.b", "host: \"http://a\"",
         "host: \"a:80\"", "host: \"*.\"", "host: \"a b\"", "methods: [get]",
         "methods: [\"G T\"]",
         "strip_prefix: a", "replace_prefix: a", "strip_prefix: /a, replace_prefix: /b",
