@@ -43,7 +43,13 @@ Result<std::unique_ptr<Loop>> Loop::make() {
 }
 
 Loop::Loop(event_base* base) : base_(base), timers_(steady_now()) {
-  event_assign(&turn_, base_, -1, 0, [](evutil_socket_t, short, void*) {}, nullptr);
+  // libevent's clock is a coarse one, so this may come some ms before turn_at_: it is armed again then.
+  event_assign(
+      &turn_, base_, -1, 0,
+      [](evutil_socket_t, short, void* armed_for) {
+        *static_cast<TimePoint*>(armed_for) = TimePoint::max();
+      },
+      &turn_at_);
 }
 
 Loop::~Loop() {
@@ -59,14 +65,10 @@ Loop::~Loop() {
 void Loop::arm_turn() {
   const TimePoint next = timers_.next_turn();
   const TimePoint now = timers_.now();
-  if (next >= turn_at_ && turn_at_ > now) return;
-  if (next == TimePoint::max()) {
-    turn_at_ = TimePoint::max();
-    return;
-  }
+  if (next >= turn_at_ || next == TimePoint::max()) return;
   const timeval wait = to_timeval(std::clamp(next - now, Duration{0}, kLongestWait));
   event_add(&turn_, &wait);
-  turn_at_ = std::max(next, now);
+  turn_at_ = next;
 }
 
 void Loop::run() {

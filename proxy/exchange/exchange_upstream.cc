@@ -133,12 +133,12 @@ bool Exchange::may_retry(const Failure& failure) {
 }
 
 void Exchange::retry(const Failure& failure) {
+  // Where a reused connection was found closed, or there is only this endpoint: the same one, by a
+  // new connection.
   const bool stale = failure.stage != Stage::kConnect && !last_lease_.fresh;
-  if (stale) {
-    wish_.fresh = true;  // the same endpoint, a new connection
-  } else {
-    wish_.tried.push_back(failure.endpoint);
-  }
+  const bool only = failure.stage != Stage::kConnect && cluster_->pool_count() == 1;
+  wish_.fresh = true;
+  if (!stale && !only) wish_.tried.push_back(failure.endpoint);
   const auto proof = failure.delivery == Delivery::kNotSent       ? observe::RetryProof::kNeverSent
                      : failure.delivery == Delivery::kNotReceived ? observe::RetryProof::kNotReceived
                                                                   : observe::RetryProof::kAmbiguous;

@@ -17,8 +17,8 @@ namespace {
 // Names in all Connection fields of one head; each costs a walk over the fields.
 constexpr size_t kMostOptions = 64;
 constexpr size_t kMostHost = 255;  // RFC 1035 §2.3.4
-// Lengths above are no payload but an attempt at somebody's signed arithmetic.
-constexpr uint64_t kMostLength = std::numeric_limits<int64_t>::max();
+// An exbibyte: lengths above are no payload but an attempt at somebody's signed arithmetic.
+constexpr uint64_t kMostLength = uint64_t{1} << 60;
 
 tl::unexpected<HeadFault> fault(int status, std::string_view reason) {
   return tl::unexpected(HeadFault{status, reason});

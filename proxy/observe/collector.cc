@@ -205,17 +205,14 @@ void Collector::collect_requests(Families& out) const {
 
   int64_t in_flight = 0;
   int64_t buffered = 0;
-  int64_t spilled = 0;
   for (const auto& worker : metrics_.workers_) {
     in_flight += worker->in_flight_.get();
     buffered += worker->buffered_bytes_.get();
-    spilled += worker->spilled_bytes_.get();
   }
   single_gauge(out, "sluice_http_requests_in_flight", "Requests begun and not over.",
                as_double(in_flight));
   single_gauge(out, "sluice_buffered_bytes", "Memory that holds bytes on their way.",
                as_double(buffered));
-  single_gauge(out, "sluice_spill_bytes", "Bytes of bodies in spill files.", as_double(spilled));
 }
 
 void Collector::collect_drops(Families& out) const {

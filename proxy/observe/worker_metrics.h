@@ -72,9 +72,8 @@ class WorkerMetrics {
     upstreams_.at(upstream.index).hold_seconds.observe(buckets_, waited);
   }
 
-  // Memory and disk that bodies take now.
+  // Memory that bodies take now.
   void buffered(int64_t bytes) { buffered_bytes_.set(bytes); }
-  void spilled(int64_t by) { spilled_bytes_.add(by); }
 
  private:
   friend class Collector;  // reads it all
@@ -83,7 +82,6 @@ class WorkerMetrics {
   Gauge in_flight_;
   Count requests_;
   Gauge buffered_bytes_;
-  Gauge spilled_bytes_;
   CellTable<RouteCell> routes_;
   CellTable<UpstreamCell> upstreams_;
   CellTable<EndpointCell> endpoints_;

@@ -113,7 +113,7 @@ Status Process::open_observers(const config::Config& config) {
                          [this] { return static_cast<double>(access_log_->lost()); });
   metrics_->read_counter("process_log_lost_total", "Lines of the process log that were lost.",
                          [this] { return static_cast<double>(log_->lost()); });
-  metrics_->read_gauge("spill_bytes", "Bytes of bodies in spill files now.",
+  metrics_->read_gauge("spill_bytes", "Bytes of bodies in spill files.",
                        [this] { return static_cast<double>(spill_->used()); });
   return {};
 }

@@ -29,7 +29,7 @@ bool Session::start(Fd fd) {
                                                 listener_.codec_limits(), owner);
   http::H1Server& started = *codec;
   connection_ = std::move(codec);
-  if (listener_.is_draining()) connection_->drain();
+  if (listener_.is_draining()) connection_->drain(true);
   started.start();
   return true;
 }

@@ -30,7 +30,7 @@ class Session final : public event::Deferred,
   void refuse_first() { refusing_ = true; }
 
   // Connection: close with the next answer; idle connections stay (DESIGN, law 3).
-  void drain() { connection_->drain(); }
+  void drain(bool draining) { connection_->drain(draining); }
   // Closes: an idle connection politely, a running exchange is broken off.
   void close(std::string_view reason);
   bool is_idle() const { return state_ == observe::ConnectionState::kIdle; }

@@ -100,7 +100,7 @@ void Worker::take_listeners(const std::vector<ListenerOrder>& orders) {
 }
 
 void Worker::retire(std::unique_ptr<WorkerListener> listener) {
-  listener->drain();
+  listener->drain(true);
   listener->stop_accepting();
   retired_.push_back(std::move(listener));
   forget_retired();
@@ -118,8 +118,7 @@ void Worker::forget_retired() {
 void Worker::announce_drain(bool draining) {
   loop_->post([this, draining] {
     draining_ = draining;
-    if (!draining) return;
-    for (const auto& listener : listeners_) listener->drain();
+    for (const auto& listener : listeners_) listener->drain(draining);
   });
 }
 

@@ -166,9 +166,9 @@ void WorkerListener::on_rejected(const net::IpPort& client, const http::Rejectio
   if (!limit.empty()) services_.observer.metrics().limit_hit(limit);
 }
 
-void WorkerListener::drain() {
-  draining_ = true;
-  for (const auto& session : sessions_) session->drain();
+void WorkerListener::drain(bool draining) {
+  draining_ = draining;
+  for (const auto& session : sessions_) session->drain(draining);
 }
 
 void WorkerListener::close_idle() {

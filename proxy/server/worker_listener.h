@@ -55,8 +55,8 @@ class WorkerListener final : private net::AcceptEvents {
 
   Status start() { return acceptor_.start(); }
   void reconfigure(const config::Listener& config);
-  // Announces the end on every connection from now on; accepting goes on.
-  void drain();
+  // Announces the end on every connection from now on (or no longer); accepting goes on.
+  void drain(bool draining);
   // Takes what is queued, then accepts no more. Sessions go on.
   void stop_accepting();
   void accept_queue() { acceptor_.drain_queue(); }

@@ -114,7 +114,6 @@ TEST_CASE("metrics: upstreams, endpoints, listeners, reasons and limits have the
   worker.dropped("header_timeout");
   worker.limit_hit("headers");
   worker.buffered(4096);
-  worker.spilled(10000);
   metrics.set_endpoint_state(endpoint, EndpointState::kUp);
   const std::string text = metrics.render();
   const std::string at = R"({upstream="django",endpoint="127.0.0.1:8000",)";
@@ -135,7 +134,6 @@ TEST_CASE("metrics: upstreams, endpoints, listeners, reasons and limits have the
   CHECK(has(text, R"(sluice_dropped_total{reason="header_timeout"} 1)"));
   CHECK(has(text, R"(sluice_limit_hits_total{limit="headers"} 1)"));
   CHECK(has(text, "sluice_buffered_bytes 4096"));
-  CHECK(has(text, "sluice_spill_bytes 10000"));
   CHECK(metrics.totals().connections == 1);
   CHECK(metrics.totals().held == 2);
 
