@@ -49,7 +49,9 @@ void Block::recycle() {
   ++spares.count;
 }
 
-size_t Block::held() { return spares.held; }
+size_t Block::held() {
+  return spares.held;
+}
 
 void Block::trim() {
   while (spares.first != nullptr) {

@@ -1,6 +1,7 @@
-// Block: 64 KiB (or a size asked for) of plain memory with a count of its holders; Slice: a read-only
-// window on one. A thread's blocks come from its own pool, last freed first given, so that the block
-// a request is read into is still in the cache. Counts are not atomic: a block never leaves its thread.
+// Block: 64 KiB (or a size asked for) of plain memory with a count of its holders; Slice: a
+// read-only window on one. A thread's blocks come from its own pool, last freed first given, so
+// that the block a request is read into is still in the cache. Counts are not atomic: a block never
+// leaves its thread.
 #pragma once
 
 #include <cstddef>

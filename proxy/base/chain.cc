@@ -8,7 +8,9 @@
 
 namespace sluice {
 
-Chain::Chain(Chain&& other) noexcept { *this = std::move(other); }
+Chain::Chain(Chain&& other) noexcept {
+  *this = std::move(other);
+}
 
 Chain& Chain::operator=(Chain&& other) noexcept {
   if (this == &other) return *this;
@@ -85,7 +87,8 @@ char* Chain::prepare(size_t size) {
     Piece& last = pieces_[first_ + count_ - 1];
     if (!last.is_file() && !last.block->is_shared()) {
       char* end = const_cast<char*>(last.data) + last.size;
-      if (static_cast<size_t>(last.block->data() + last.block->capacity() - end) >= size) return end;
+      if (static_cast<size_t>(last.block->data() + last.block->capacity() - end) >= size)
+        return end;
     }
   }
   prepared_ = size <= Block::kSize ? BlockRef::make() : BlockRef::make(size);
@@ -190,7 +193,9 @@ void Chain::drop_front(uint64_t size) {
   }
 }
 
-void Chain::clear() { *this = Chain{}; }
+void Chain::clear() {
+  *this = Chain{};
+}
 
 std::string Chain::to_string() const {
   std::string text;

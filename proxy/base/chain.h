@@ -1,5 +1,5 @@
-// Chain: a queue of bytes on their way through: pieces of memory blocks and ranges of open files, in
-// order. Moving a chain moves no bytes. Owned by whoever holds it; stays on its thread.
+// Chain: a queue of bytes on their way through: pieces of memory blocks and ranges of open files,
+// in order. Moving a chain moves no bytes. Owned by whoever holds it; stays on its thread.
 #pragma once
 
 #include <cstddef>
@@ -20,9 +20,9 @@ using SharedFile = std::shared_ptr<const Fd>;
 class Chain {
  public:
   struct Piece {
-    BlockRef block;           // set: bytes in memory, from `data`
+    BlockRef block;  // set: bytes in memory, from `data`
     const char* data = nullptr;
-    SharedFile file;          // set: bytes of a file, from `offset`
+    SharedFile file;  // set: bytes of a file, from `offset`
     uint64_t offset = 0;
     uint64_t size = 0;
     bool is_file() const { return file != nullptr; }

@@ -1,6 +1,6 @@
-// Result<T> and Status: what an operation that may fail returns. An Error says what happened (code),
-// who is to blame (side), and a detail for the log that no client ever sees. Values, any thread.
-// Not std::expected: gcc 12 has it only under -std=c++23, clang 14 cannot parse it there.
+// Result<T> and Status: what an operation that may fail returns. An Error says what happened
+// (code), who is to blame (side), and a detail for the log that no client ever sees. Values, any
+// thread. Not std::expected: gcc 12 has it only under -std=c++23, clang 14 cannot parse it there.
 #pragma once
 
 #include <cstdint>

@@ -64,7 +64,8 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 
 bool list_has(std::string_view list, std::string_view element) {
   bool found = false;
-  for_each_element(list, [&found, element](std::string_view e) { found = found || iequals(e, element); });
+  for_each_element(list,
+                   [&found, element](std::string_view e) { found = found || iequals(e, element); });
   return found;
 }
 

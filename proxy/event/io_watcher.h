@@ -1,9 +1,9 @@
-// IoWatcher: one descriptor's readiness, edge-triggered, registered once for reading, writing and the
-// other side's FIN (EPOLLRDHUP). A handle: destroying it unregisters. It does not own the descriptor,
-// which must stay open while watched. Loop's thread only.
+// IoWatcher: one descriptor's readiness, edge-triggered, registered once for reading, writing and
+// the other side's FIN (EPOLLRDHUP). A handle: destroying it unregisters. It does not own the
+// descriptor, which must stay open while watched. Loop's thread only.
 //
-// Edge-triggered means: after a notice, read (write) until it would block. A short read means drained,
-// unless `ended` was set with it: then a FIN may already have come and its edge is spent.
+// Edge-triggered means: after a notice, read (write) until it would block. A short read means
+// drained, unless `ended` was set with it: then a FIN may already have come and its edge is spent.
 #pragma once
 
 #include <event2/event.h>

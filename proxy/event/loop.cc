@@ -37,13 +37,15 @@ Result<std::unique_ptr<Loop>> Loop::make() {
   auto loop = std::unique_ptr<Loop>(new Loop(base));
   loop->wake_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (loop->wake_fd_ < 0) return fail_errno(errno, Side::kUs, "eventfd");
-  auto watched = loop->wake_watcher_.start(*loop, loop->wake_fd_, *loop, IoWatcher::Interest::kRead);
+  auto watched =
+      loop->wake_watcher_.start(*loop, loop->wake_fd_, *loop, IoWatcher::Interest::kRead);
   if (!watched) return tl::unexpected(watched.error());
   return loop;
 }
 
 Loop::Loop(event_base* base) : base_(base), timers_(steady_now()) {
-  // libevent's clock is a coarse one, so this may come some ms before turn_at_: it is armed again then.
+  // libevent's clock is a coarse one, so this may come some ms before turn_at_: it is armed again
+  // then.
   event_assign(
       &turn_, base_, -1, 0,
       [](evutil_socket_t, short, void* armed_for) {

@@ -1,6 +1,7 @@
-// Loop: one thread's event loop (libevent underneath): readiness, timers, work from other threads, and
-// deletion at the end of the tick. Owned by the thread that runs it; only post() and stop() may be
-// called from elsewhere. One epoll registration per descriptor, edge-triggered, for its whole life.
+// Loop: one thread's event loop (libevent underneath): readiness, timers, work from other threads,
+// and deletion at the end of the tick. Owned by the thread that runs it; only post() and stop() may
+// be called from elsewhere. One epoll registration per descriptor, edge-triggered, for its whole
+// life.
 #pragma once
 
 #include <functional>
@@ -61,14 +62,14 @@ class Loop final : private IoEvents {
 
   event_base* const base_;
   Timers timers_;
-  struct event turn_;                        // wakes the loop for the wheel's next turn
-  TimePoint turn_at_ = TimePoint::max();     // when turn_ is due; max: not armed
+  struct event turn_;                     // wakes the loop for the wheel's next turn
+  TimePoint turn_at_ = TimePoint::max();  // when turn_ is due; max: not armed
   bool stopping_ = false;
-  bool fresh_ = false;                       // now() was read in this round
-  int wake_fd_ = -1;  // eventfd; owned
+  bool fresh_ = false;  // now() was read in this round
+  int wake_fd_ = -1;    // eventfd; owned
   std::mutex mutex_;
   std::vector<std::function<void()>> posted_;  // guarded by mutex_
-  Soon* soon_ = nullptr;            // in the order they were scheduled
+  Soon* soon_ = nullptr;                       // in the order they were scheduled
   Soon** soon_tail_ = &soon_;
   std::vector<std::unique_ptr<Deferred>> doomed_;
   IoWatcher wake_watcher_;

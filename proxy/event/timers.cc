@@ -11,7 +11,9 @@ namespace {
 constexpr Duration kTick = std::chrono::milliseconds(1);
 constexpr int kBits = 6;
 
-uint64_t unit_of(int level) { return uint64_t{1} << (kBits * level); }
+uint64_t unit_of(int level) {
+  return uint64_t{1} << (kBits * level);
+}
 
 }  // namespace
 
@@ -118,7 +120,8 @@ void Timers::advance(TimePoint now) {
     const uint64_t turn = (tick_ / kSlots + 1) * kSlots;
     const auto base = static_cast<int>((tick_ + 1) % kSlots);
     const uint64_t ahead = base == 0 ? 0 : occupied_[0] >> base;
-    const uint64_t next = ahead != 0 ? tick_ + 1 + static_cast<uint64_t>(std::countr_zero(ahead)) : turn;
+    const uint64_t next =
+        ahead != 0 ? tick_ + 1 + static_cast<uint64_t>(std::countr_zero(ahead)) : turn;
     if (next > last) {
       tick_ = last;
       return;

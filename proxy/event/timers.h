@@ -1,7 +1,7 @@
-// Timers: one thread's deadlines, in a hierarchical wheel (4 levels of 64 slots, 1 ms to 4.6 h; later
-// ones are carried over). Arming and cancelling cost a few pointer writes and never a system call.
-// Timer is a handle: destroying it cancels it. Callbacks run from advance() only, at or up to 1 ms
-// after their deadline, and may arm, cancel or destroy any timer, their own included.
+// Timers: one thread's deadlines, in a hierarchical wheel (4 levels of 64 slots, 1 ms to 4.6 h;
+// later ones are carried over). Arming and cancelling cost a few pointer writes and never a system
+// call. Timer is a handle: destroying it cancels it. Callbacks run from advance() only, at or up to
+// 1 ms after their deadline, and may arm, cancel or destroy any timer, their own included.
 #pragma once
 
 #include <array>

@@ -16,8 +16,8 @@ struct Answer {
   Chain body;
 };
 
-// "503 Service Unavailable\n" as text/plain; Retry-After where the outcome asks for it. Says nothing
-// about the inside: reasons are for the log.
+// "503 Service Unavailable\n" as text/plain; Retry-After where the outcome asks for it. Says
+// nothing about the inside: reasons are for the log.
 Answer error_answer(const Outcome& outcome);
 Answer text_answer(int status, std::string_view content_type, std::string_view body);
 Answer redirect_answer(int status, std::string_view location);

@@ -11,7 +11,9 @@ using Delivery = http::ClientStream::Delivery;
 Attempt::Attempt(event::Loop& loop, upstream::Cluster& cluster, AttemptEvents& events)
     : loop_(loop), cluster_(cluster), events_(events), timer_(loop.timers(), *this) {}
 
-Attempt::~Attempt() { abandon(); }
+Attempt::~Attempt() {
+  abandon();
+}
 
 std::optional<Failure> Attempt::start(const upstream::Wish& wish) {
   SLUICE_ASSERT(state_ == State::kIdle);
@@ -46,9 +48,13 @@ void Attempt::on_no_lease(const Error& error, const upstream::Endpoint* endpoint
   events_.on_attempt_failed({stage, error, Delivery::kNotSent, endpoint});
 }
 
-void Attempt::expect_head() { timer_.arm(cluster_.config().timeouts.first_byte); }
+void Attempt::expect_head() {
+  timer_.arm(cluster_.config().timeouts.first_byte);
+}
 
-void Attempt::expect_bytes() { timer_.arm(cluster_.config().timeouts.between_bytes); }
+void Attempt::expect_bytes() {
+  timer_.arm(cluster_.config().timeouts.between_bytes);
+}
 
 void Attempt::on_head(http::ResponseHead&& head) {
   has_head_ = true;

@@ -1,6 +1,6 @@
 // Attempt: one try at an upstream: a lease is got, the request sent, the answer's head awaited, its
-// body read. A retry is a new Attempt. Owned by the exchange; destroying it gives up whatever it holds
-// (a place in the queue, a dial, a stream). One thread; news never comes from inside a call.
+// body read. A retry is a new Attempt. Owned by the exchange; destroying it gives up whatever it
+// holds (a place in the queue, a dial, a stream). One thread; news never comes from inside a call.
 //
 //   kIdle -> kWaiting (queue, dial) -> kLeased (send, answer) -> kOver
 //       \____________________________/            (an idle connection: at once)

@@ -1,7 +1,7 @@
-// BodyStore: bytes on the way that the other side does not take yet: first in memory, then in a spill
-// file, in order, up to a ceiling. The shield of synchronous workers: it takes an upload at the client's
-// pace before the application is asked, and an answer at the application's pace before the client has
-// it. Owned by a relay; its thread only.
+// BodyStore: bytes on the way that the other side does not take yet: first in memory, then in a
+// spill file, in order, up to a ceiling. The shield of synchronous workers: it takes an upload at
+// the client's pace before the application is asked, and an answer at the application's pace before
+// the client has it. Owned by a relay; its thread only.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ class BodyStore {
   BodyStore(SpillBudget& budget, const config::Buffering& limits, uint64_t memory_ceiling)
       : budget_(budget), limits_(limits), memory_ceiling_(memory_ceiling) {}
 
-  // kTooLarge: over the disk's share of this body; kNoSpace, kOverloaded: see SpillFile. `settled`: no
-  // more will come, so that what is left in large blocks need not be copied together.
+  // kTooLarge: over the disk's share of this body; kNoSpace, kOverloaded: see SpillFile. `settled`:
+  // no more will come, so that what is left in large blocks need not be copied together.
   Status append(Chain&& bytes, bool settled);
   // A share of the ceiling is still free.
   bool has_room() const { return size_ < limits_.memory.count || written() < limits_.disk.count; }

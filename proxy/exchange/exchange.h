@@ -1,6 +1,7 @@
-// Exchange: one request, start to end. Made by the session when a head is in, lives until its answer is
-// with the kernel or broken off, then tells its owner, which deletes it on a later tick. It borrows the
-// client's stream, owns everything else of this request, and sees every room below. One thread.
+// Exchange: one request, start to end. Made by the session when a head is in, lives until its
+// answer is with the kernel or broken off, then tells its owner, which deletes it on a later tick.
+// It borrows the client's stream, owns everything else of this request, and sees every room below.
+// One thread.
 //
 //   kRoute -> kFilter -> kReceive -> kAttempt -> kRelay -> kFinish -> kOver
 //                │           │         │  ^ |      ^
@@ -40,13 +41,13 @@ class ExchangeOwner {
 
 // What the session knows of the connection; the exchange keeps a copy.
 struct ClientInfo {
-  net::IpText address;             // the other end, without port; empty: a unix socket
+  net::IpText address;  // the other end, without port; empty: a unix socket
   uint16_t port = 0;
-  std::string_view local_address;  // ours; outlives the exchange
-  uint16_t local_port = 0;         // of the listener; 0: a unix socket
-  bool trusted = false;            // the other end is one of trusted_proxies
+  std::string_view local_address;                    // ours; outlives the exchange
+  uint16_t local_port = 0;                           // of the listener; 0: a unix socket
+  bool trusted = false;                              // the other end is one of trusted_proxies
   std::span<const config::Network> trusted_proxies;  // valid while start() runs
-  uint64_t body_limit = 0;         // limits.body of the listener
+  uint64_t body_limit = 0;                           // limits.body of the listener
 };
 
 class Exchange final : public event::Deferred,
@@ -140,25 +141,25 @@ class Exchange final : public event::Deferred,
   Phase phase_ = Phase::kRoute;
   http::RequestHead request_;
   Forwarded forwarded_;
-  std::string_view original_target_;      // as sent; rewriting changes request_.target
+  std::string_view original_target_;  // as sent; rewriting changes request_.target
   const route::Route* found_ = nullptr;
   const RouteEntry* route_ = nullptr;
   upstream::Cluster* cluster_ = nullptr;  // of route_, held by generation_
   config::Buffering buffering_;
   filter::FilterChain filters_;
   std::optional<RequestRelay> request_relay_;
-  bool request_sent_ = false;             // to the present attempt, its body and end included
+  bool request_sent_ = false;  // to the present attempt, its body and end included
   upstream::Wish wish_;
-  std::optional<Failure> last_failure_;   // of the attempt before
+  std::optional<Failure> last_failure_;  // of the attempt before
   uint32_t attempts_ = 0;
   bool accel_followed_ = false;
   std::optional<http::ResponseHead> response_;  // set when there is an answer to relay
-  bool response_local_ = false;           // ours, not an upstream's
+  bool response_local_ = false;                 // ours, not an upstream's
   bool buffers_response_ = true;
-  bool head_sent_ = false;                // to the client: from here on errors can only cut
+  bool head_sent_ = false;  // to the client: from here on errors can only cut
   std::optional<ResponseRelay> response_relay_;
   Chain local_body_;
-  bool broken_ = false;                   // the stream was reset: nothing more is said to the client
+  bool broken_ = false;  // the stream was reset: nothing more is said to the client
   int status_ = 0;
   int upstream_status_ = 0;
   std::string_view reason_;
@@ -166,8 +167,8 @@ class Exchange final : public event::Deferred,
   Duration first_byte_{-1};
   Duration upstream_total_{-1};
   // Handles, last.
-  event::Timer deadline_;                 // timeouts.request
-  event::Timer turn_;                     // others had theirs: on with the relay
+  event::Timer deadline_;  // timeouts.request
+  event::Timer turn_;      // others had theirs: on with the relay
   std::unique_ptr<Attempt> attempt_;
 };
 

@@ -32,7 +32,8 @@ void Exchange::find_route() {
   found_ = match.route;
   route_ = &generation_->snapshot->route(*found_);
   filters_ = filter::FilterChain(route_->filters);
-  if (route_->config->timeouts.request > Duration{0}) deadline_.arm(route_->config->timeouts.request);
+  if (route_->config->timeouts.request > Duration{0})
+    deadline_.arm(route_->config->timeouts.request);
   if (route_->config->action == config::Action::kUpstream) take_upstream(route_->upstream);
   phase_ = Phase::kFilter;
 }
@@ -51,10 +52,18 @@ void Exchange::take_upstream(size_t index) {
 void Exchange::act() {
   const config::Route& config = *route_->config;
   switch (config.action) {
-    case config::Action::kStatic: serve_file(); break;
-    case config::Action::kRedirect: redirect(); break;
-    case config::Action::kRespond: respond(config.respond); break;
-    case config::Action::kUpstream: SLUICE_ASSERT(false); break;
+    case config::Action::kStatic:
+      serve_file();
+      break;
+    case config::Action::kRedirect:
+      redirect();
+      break;
+    case config::Action::kRespond:
+      respond(config.respond);
+      break;
+    case config::Action::kUpstream:
+      SLUICE_ASSERT(false);
+      break;
   }
   if (cluster_ == nullptr) phase_ = Phase::kRelay;
 }
@@ -66,8 +75,9 @@ void Exchange::redirect() {
 }
 
 void Exchange::serve_file() {
-  route::FileAnswer found = found_->files->answer({request_, found_->rest_of(request_.path), request_.path,
-                                                   services_.loop.now(), accel_followed_});
+  route::FileAnswer found =
+      found_->files->answer({request_, found_->rest_of(request_.path), request_.path,
+                             services_.loop.now(), accel_followed_});
   if (found.is_fallback) {
     // Where an answer of the upstream led here there is no way back to it.
     if (accel_followed_) return fail({404, "accel_file_not_found"});
@@ -82,34 +92,38 @@ void Exchange::respond(const config::Respond& respond) {
     return set_answer(text_answer(503, "text/plain", "draining\n"));
   }
   if (respond.health != config::Health::kNone) {
-    return set_answer(text_answer(respond.status, "text/plain", respond.body.empty() ? "ok\n" : respond.body));
+    return set_answer(
+        text_answer(respond.status, "text/plain", respond.body.empty() ? "ok\n" : respond.body));
   }
   set_answer(text_answer(respond.status, respond.content_type, respond.body));
 }
 
-// X-Accel-Redirect: the application chose a file; the answer's fields that speak of the content to the
-// client stay (as nginx documents for this header).
+// X-Accel-Redirect: the application chose a file; the answer's fields that speak of the content to
+// the client stay (as nginx documents for this header).
 void Exchange::follow_accel(const AccelOrders& orders, http::ResponseHead& answered) {
   accel_followed_ = true;
   const std::string_view target = orders.redirect;
   const size_t query = target.find('?');
   const auto path = http::normalize_path(target.substr(0, query), request_.headers.arena());
   const route::Match match =
-      path ? generation_->snapshot->table->find_internal(request_.authority, *path, request_) : route::Match{};
+      path ? generation_->snapshot->table->find_internal(request_.authority, *path, request_)
+           : route::Match{};
   upstream_total_ = services_.loop.now() - attempt_->leased_at();
-  services_.observer.metrics().on_upstream_done(last_lease_.endpoint->id(), upstream_status_, upstream_total_);
+  services_.observer.metrics().on_upstream_done(last_lease_.endpoint->id(), upstream_status_,
+                                                upstream_total_);
   attempt_->abandon();
   if (match.route == nullptr || match.route->files == nullptr) {
-    services_.log.limited(observe::Severity::kWarning, "accel",
-                          "X-Accel-Redirect to " + std::string(target) + ": no internal static route has that path");
+    services_.log.limited(
+        observe::Severity::kWarning, "accel",
+        "X-Accel-Redirect to " + std::string(target) + ": no internal static route has that path");
     return fail({502, "accel_no_route"});
   }
   found_ = match.route;
   request_.path = *path;
   serve_file();
   if (phase_ == Phase::kRelay && response_->status >= 400) return;
-  for (const HeaderId id : {HeaderId::kContentType, HeaderId::kContentDisposition, HeaderId::kCacheControl,
-                            HeaderId::kExpires}) {
+  for (const HeaderId id : {HeaderId::kContentType, HeaderId::kContentDisposition,
+                            HeaderId::kCacheControl, HeaderId::kExpires}) {
     if (answered.headers.has(id)) response_->headers.set(id, answered.headers.get(id));
   }
   for (const auto& field : answered.headers) {

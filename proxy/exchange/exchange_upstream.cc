@@ -58,11 +58,18 @@ void Exchange::send_request() {
 // Streaming: moves what the client has sent on. False: it failed, and the phase has changed.
 bool Exchange::pump_request() {
   switch (request_relay_->pump_to(attempt_->stream())) {
-    case Flow::kDone: request_sent_ = true; break;
-    case Flow::kYields: turn_.arm(Duration{0}); break;
-    case Flow::kFailed: fail(request_relay_->outcome()); return false;
+    case Flow::kDone:
+      request_sent_ = true;
+      break;
+    case Flow::kYields:
+      turn_.arm(Duration{0});
+      break;
+    case Flow::kFailed:
+      fail(request_relay_->outcome());
+      return false;
     case Flow::kWaitsForSource:
-    case Flow::kWaitsForSink: break;
+    case Flow::kWaitsForSink:
+      break;
   }
   // An upload that moves is not an application that does not answer.
   if (phase_ == Phase::kAttempt) attempt_->expect_head();
@@ -93,7 +100,8 @@ void Exchange::on_head(http::ResponseHead&& head) {
 // The answer is read to its end: the application's worker is free, however slow the client.
 void Exchange::end_attempt() {
   upstream_total_ = services_.loop.now() - attempt_->leased_at();
-  services_.observer.metrics().on_upstream_done(last_lease_.endpoint->id(), upstream_status_, upstream_total_);
+  services_.observer.metrics().on_upstream_done(last_lease_.endpoint->id(), upstream_status_,
+                                                upstream_total_);
   attempt_->finish();
 }
 
@@ -119,16 +127,19 @@ void Exchange::on_attempt_failed(const Failure& failure) {
 bool Exchange::may_retry(const Failure& failure) {
   if (phase_ != Phase::kAttempt || failure.endpoint == nullptr) return false;
   if (failure.error.side != Side::kUpstream) return false;
-  const bool can_replay = !streams_request() || request_.body.is_none() || !request_relay_->has_begun();
+  const bool can_replay =
+      !streams_request() || request_.body.is_none() || !request_relay_->has_begun();
   if (!can_replay) return false;
   // Another endpoint is asked once each; a reused connection that was found closed, once more.
   if (failure.stage == Stage::kConnect) return attempts_ <= cluster_->pool_count();
   if (attempts_ >= upstream_config().retry.attempts) return false;
   const bool proven = failure.delivery != Delivery::kUnknown;
-  if (!proven && (failure.error.code == ErrorCode::kTimeout || !http::is_idempotent(request_.method))) {
+  if (!proven &&
+      (failure.error.code == ErrorCode::kTimeout || !http::is_idempotent(request_.method))) {
     return false;
   }
-  if (failure.error.code == ErrorCode::kMalformed || failure.error.code == ErrorCode::kTooLarge) return false;
+  if (failure.error.code == ErrorCode::kMalformed || failure.error.code == ErrorCode::kTooLarge)
+    return false;
   return cluster_->take_retry_token();
 }
 
@@ -139,9 +150,10 @@ void Exchange::retry(const Failure& failure) {
   const bool only = failure.stage != Stage::kConnect && cluster_->pool_count() == 1;
   wish_.fresh = true;
   if (!stale && !only) wish_.tried.push_back(failure.endpoint);
-  const auto proof = failure.delivery == Delivery::kNotSent       ? observe::RetryProof::kNeverSent
-                     : failure.delivery == Delivery::kNotReceived ? observe::RetryProof::kNotReceived
-                                                                  : observe::RetryProof::kAmbiguous;
+  const auto proof = failure.delivery == Delivery::kNotSent ? observe::RetryProof::kNeverSent
+                     : failure.delivery == Delivery::kNotReceived
+                         ? observe::RetryProof::kNotReceived
+                         : observe::RetryProof::kAmbiguous;
   services_.observer.metrics().retried(cluster_->id(), proof);
   last_failure_ = failure;
   services_.loop.defer_delete(std::move(attempt_));
@@ -154,9 +166,11 @@ void Exchange::fail_upstream(const Failure& failure) {
 }
 
 void Exchange::note_failure(const Failure& failure, const Outcome& outcome) {
-  const std::string where = upstream_config().name + (failure.endpoint != nullptr ? " " + failure.endpoint->name() : "");
+  const std::string where =
+      upstream_config().name + (failure.endpoint != nullptr ? " " + failure.endpoint->name() : "");
   std::string text = "upstream " + where + ": " + std::string(outcome.reason);
-  text += ": " + failure.error.detail + " (" + std::string(request_.method) + " " + std::string(request_.path) + ")";
+  text += ": " + failure.error.detail + " (" + std::string(request_.method) + " " +
+          std::string(request_.path) + ")";
   services_.log.limited(observe::Severity::kWarning, where + std::string(outcome.reason), text);
 }
 

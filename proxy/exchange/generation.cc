@@ -5,7 +5,8 @@
 namespace sluice::exchange {
 namespace {
 
-std::shared_ptr<upstream::Cluster> find_cluster(const Generation* previous, const std::string& name) {
+std::shared_ptr<upstream::Cluster> find_cluster(const Generation* previous,
+                                                const std::string& name) {
   if (previous == nullptr) return nullptr;
   for (const auto& cluster : previous->clusters) {
     if (cluster->config().name == name) return cluster;
@@ -15,7 +16,8 @@ std::shared_ptr<upstream::Cluster> find_cluster(const Generation* previous, cons
 
 }  // namespace
 
-std::shared_ptr<const Generation> next_generation(event::Loop& loop, observe::WorkerMetrics& metrics,
+std::shared_ptr<const Generation> next_generation(event::Loop& loop,
+                                                  observe::WorkerMetrics& metrics,
                                                   std::shared_ptr<const Snapshot> snapshot,
                                                   const Generation* previous) {
   auto next = std::make_shared<Generation>();

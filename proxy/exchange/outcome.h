@@ -1,5 +1,6 @@
-// Outcome: what a failure means for the client: the status it gets and the reason that log and metrics
-// (dropped_total{reason}) name. One place, so that each failure has one meaning. Pure functions.
+// Outcome: what a failure means for the client: the status it gets and the reason that log and
+// metrics (dropped_total{reason}) name. One place, so that each failure has one meaning. Pure
+// functions.
 #pragma once
 
 #include <string_view>

@@ -14,7 +14,8 @@ namespace {
 constexpr uint64_t kStep = Block::kSize;  // asked for at a time
 constexpr int kMostSteps = 16;            // per pump: other connections get their turn
 
-// File pieces become memory, for filters that change bytes. Bounded: at most `most` bytes are taken.
+// File pieces become memory, for filters that change bytes. Bounded: at most `most` bytes are
+// taken.
 Result<Chain> take_into_memory(Chain& from, uint64_t most) {
   Chain out;
   while (!from.empty() && out.size() < most) {
@@ -25,8 +26,8 @@ Result<Chain> take_into_memory(Chain& from, uint64_t most) {
       continue;
     }
     BlockRef block = BlockRef::make();
-    const ssize_t got =
-        ::pread(piece.file->get(), block->data(), static_cast<size_t>(n), static_cast<off_t>(piece.offset));
+    const ssize_t got = ::pread(piece.file->get(), block->data(), static_cast<size_t>(n),
+                                static_cast<off_t>(piece.offset));
     if (got <= 0) return fail_errno(got < 0 ? errno : EIO, Side::kUs, "read file");
     const char* data = block->data();
     out.append(std::move(block), data, static_cast<size_t>(got));
@@ -131,8 +132,8 @@ Flow ResponseRelay::pump() {
   return client_.unsent() == 0 ? Flow::kDone : Flow::kWaitsForSink;
 }
 
-// What is stored goes first; then straight through while the client takes it; else into the store, as
-// long as the answer may be buffered and the store has room.
+// What is stored goes first; then straight through while the client takes it; else into the store,
+// as long as the answer may be buffered and the store has room.
 Flow ResponseRelay::pump_upstream() {
   for (int step = 0; step < kMostSteps; ++step) {
     if (!store_.empty() && client_has_room()) {

@@ -1,8 +1,8 @@
-// Relay: the two flows of an exchange. RequestRelay takes the client's body, either to its end before
-// anybody is asked (the shield) or streaming; ResponseRelay takes the answer's body from an upstream or
-// from this process and gives it to the client. Each is pulled by pump(), which moves what can be moved
-// now and says what it waits for. A slow reader pauses the fast writer, or the store takes the slack.
-// Owned by the exchange; its thread only.
+// Relay: the two flows of an exchange. RequestRelay takes the client's body, either to its end
+// before anybody is asked (the shield) or streaming; ResponseRelay takes the answer's body from an
+// upstream or from this process and gives it to the client. Each is pulled by pump(), which moves
+// what can be moved now and says what it waits for. A slow reader pauses the fast writer, or the
+// store takes the slack. Owned by the exchange; its thread only.
 #pragma once
 
 #include <cstdint>
@@ -53,17 +53,21 @@ class ResponseRelay {
  public:
   ResponseRelay(http::ServerStream& client, filter::FilterChain& filters, SpillBudget& budget,
                 const config::Buffering& limits, uint64_t memory_ceiling)
-      : client_(client), filters_(filters), store_(budget, limits, memory_ceiling), limits_(limits) {}
+      : client_(client),
+        filters_(filters),
+        store_(budget, limits, memory_ceiling),
+        limits_(limits) {}
 
   // The answer's body comes from there. `buffered`: at the upstream's full speed.
   void from_upstream(http::ClientStream& upstream, bool buffered);
   void from_memory(Chain&& body) { local_ = std::move(body); }
 
-  // kDone: everything is with the kernel. While the source is an upstream that has ended, its stream
-  // can be given back already: source_ended().
+  // kDone: everything is with the kernel. While the source is an upstream that has ended, its
+  // stream can be given back already: source_ended().
   Flow pump();
   bool source_ended() const { return upstream_ == nullptr; }
-  // Nothing of the body was given to the client, and more would come (a fault can still be answered).
+  // Nothing of the body was given to the client, and more would come (a fault can still be
+  // answered).
   uint64_t given() const { return given_; }
   const Outcome& outcome() const { return outcome_; }
 

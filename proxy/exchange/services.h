@@ -1,5 +1,5 @@
-// Services: what a worker lends to its exchanges. All of it outlives them. Readiness: what the health
-// routes answer; set by the control thread, read by all.
+// Services: what a worker lends to its exchanges. All of it outlives them. Readiness: what the
+// health routes answer; set by the control thread, read by all.
 #pragma once
 
 #include <atomic>

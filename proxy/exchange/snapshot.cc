@@ -39,8 +39,8 @@ upstream::Definition define(const config::Upstream& config, const upstream::Defi
     }
     auto endpoint = find_endpoint(before, address->text());
     if (endpoint == nullptr) {
-      endpoint = std::make_shared<upstream::Endpoint>(address->text(), *address,
-                                                      metrics.endpoint(config.name, address->text()));
+      endpoint = std::make_shared<upstream::Endpoint>(
+          address->text(), *address, metrics.endpoint(config.name, address->text()));
     }
     metrics.set_endpoint_state(endpoint->id(), observe::EndpointState::kUnknown);
     made.endpoints.push_back(std::move(endpoint));
@@ -77,7 +77,8 @@ std::shared_ptr<const Snapshot> build_snapshot(std::shared_ptr<const config::Con
   next->number = previous == nullptr ? 1 : previous->number + 1;
   next->config = config;
   for (const config::Upstream& wanted : config->upstreams) {
-    next->upstreams.push_back(define(wanted, find_definition(previous, wanted.name), metrics, faults));
+    next->upstreams.push_back(
+        define(wanted, find_definition(previous, wanted.name), metrics, faults));
   }
   next->table = route::Table::build(config->routes, faults);
   for (const config::Route& wanted : config->routes) {

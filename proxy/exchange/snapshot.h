@@ -1,7 +1,8 @@
-// Snapshot: everything a request needs to know of the configuration, ready for use: routes with their
-// filters and files, upstreams with their endpoints, ids for the metrics. Built whole by the control
-// thread or not at all (DESIGN, law 8), const and shared afterwards; an exchange keeps the one it
-// began with. What must outlive a reload (endpoints, turnstiles) is taken over from the predecessor.
+// Snapshot: everything a request needs to know of the configuration, ready for use: routes with
+// their filters and files, upstreams with their endpoints, ids for the metrics. Built whole by the
+// control thread or not at all (DESIGN, law 8), const and shared afterwards; an exchange keeps the
+// one it began with. What must outlive a reload (endpoints, turnstiles) is taken over from the
+// predecessor.
 #pragma once
 
 #include <memory>

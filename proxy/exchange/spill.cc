@@ -47,8 +47,8 @@ Status SpillFile::append(const Chain& bytes) {
     std::string_view rest = bytes.piece(i).view();
     SLUICE_ASSERT(!bytes.piece(i).is_file());
     while (!rest.empty()) {
-      const ssize_t n = ::pwrite(file_->get(), rest.data(), rest.size(),
-                                 static_cast<off_t>(size_ + written));
+      const ssize_t n =
+          ::pwrite(file_->get(), rest.data(), rest.size(), static_cast<off_t>(size_ + written));
       if (n < 0 && errno == EINTR) continue;
       if (n <= 0) {
         const int number = n < 0 ? errno : ENOSPC;

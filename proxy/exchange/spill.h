@@ -1,6 +1,7 @@
-// SpillFile: an unlinked file that takes a body beyond its share of memory. SpillBudget: the ceiling of
-// all spill files of the process together, and where they lie. A file that cannot grow (disk full, over
-// the budget) ends its request, never the process. Files belong to one thread; the budget to all.
+// SpillFile: an unlinked file that takes a body beyond its share of memory. SpillBudget: the
+// ceiling of all spill files of the process together, and where they lie. A file that cannot grow
+// (disk full, over the budget) ends its request, never the process. Files belong to one thread; the
+// budget to all.
 #pragma once
 
 #include <atomic>
@@ -14,7 +15,8 @@ namespace sluice::exchange {
 
 class SpillBudget {
  public:
-  SpillBudget(std::string folder, uint64_t ceiling) : folder_(std::move(folder)), ceiling_(ceiling) {}
+  SpillBudget(std::string folder, uint64_t ceiling)
+      : folder_(std::move(folder)), ceiling_(ceiling) {}
 
   bool take(uint64_t size);
   void give_back(uint64_t size) { used_.fetch_sub(size, std::memory_order_relaxed); }

@@ -16,7 +16,9 @@ constexpr Duration kPause = std::chrono::milliseconds(100);
 Acceptor::Acceptor(event::Loop& loop, int listener, AcceptEvents& events)
     : loop_(loop), listener_(listener), events_(events), resume_(loop.timers(), *this) {}
 
-Acceptor::~Acceptor() { stop(); }
+Acceptor::~Acceptor() {
+  stop();
+}
 
 Status Acceptor::start() {
   epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
@@ -60,7 +62,8 @@ Acceptor::Outcome Acceptor::accept_one() {
     return Outcome::kAccepted;
   }
   switch (errno) {
-    case EAGAIN: return Outcome::kEmpty;
+    case EAGAIN:
+      return Outcome::kEmpty;
     case EMFILE:
     case ENFILE:
     case ENOBUFS:
@@ -71,7 +74,8 @@ Acceptor::Outcome Acceptor::accept_one() {
       events_.on_accept_paused(error_from_errno(errno, Side::kUs, "accept"));
       return Outcome::kPaused;
     }
-    default: return Outcome::kAccepted;  // the client gave up while queued (ECONNABORTED): the next
+    default:
+      return Outcome::kAccepted;  // the client gave up while queued (ECONNABORTED): the next
   }
 }
 

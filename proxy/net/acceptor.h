@@ -1,7 +1,7 @@
-// Acceptor: one worker's share of a listening socket. Watches it through a private epoll descriptor with
-// EPOLLEXCLUSIVE, so that one connection wakes one worker (libevent 2.1 cannot ask for that), and hands
-// on what it accepts. Owned by the worker; its thread only. The socket itself belongs to the control
-// thread and outlives it.
+// Acceptor: one worker's share of a listening socket. Watches it through a private epoll descriptor
+// with EPOLLEXCLUSIVE, so that one connection wakes one worker (libevent 2.1 cannot ask for that),
+// and hands on what it accepts. Owned by the worker; its thread only. The socket itself belongs to
+// the control thread and outlives it.
 #pragma once
 
 #include "proxy/base/fd.h"

@@ -45,8 +45,10 @@ void Dialer::connect(const SocketAddress& address) {
   }
   auto transport = PlainTransport::make(loop_, std::move(fd), *this);
   if (!transport) return failed(transport.error());
-  if (at_once) settle(State::kConnected);
-  else (*transport)->expect_writable();
+  if (at_once)
+    settle(State::kConnected);
+  else
+    (*transport)->expect_writable();
   transport_ = std::move(*transport);
 }
 

@@ -1,5 +1,6 @@
 // Dialer: one connection attempt. Answers once, on a later tick, with a connected transport or an
-// error (kRefused, kNotFound, kWouldBlock, kTimeout, …). A handle: destroying it abandons the attempt.
+// error (kRefused, kNotFound, kWouldBlock, kTimeout, …). A handle: destroying it abandons the
+// attempt.
 #pragma once
 
 #include <memory>
@@ -19,7 +20,8 @@ class DialEvents {
   ~DialEvents() = default;
 };
 
-class Dialer final : private TransportEvents, private event::TimerEvents,
+class Dialer final : private TransportEvents,
+                     private event::TimerEvents,
                      private event::SoonEvents {
  public:
   Dialer(event::Loop& loop, DialEvents& events)
@@ -45,10 +47,10 @@ class Dialer final : private TransportEvents, private event::TimerEvents,
   DialEvents& events_;
   State state_ = State::kIdle;
   std::string target_;
-  Error error_;             // kFailed
+  Error error_;  // kFailed
   std::unique_ptr<Transport> transport_;
-  event::Timer timer_;      // the deadline
-  event::Soon soon_;        // tells the verdict: never from inside dial() or the transport's own news
+  event::Timer timer_;  // the deadline
+  event::Soon soon_;    // tells the verdict: never from inside dial() or the transport's own news
 };
 
 }  // namespace sluice::net

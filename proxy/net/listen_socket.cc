@@ -46,12 +46,11 @@ Result<ListenSocket> ListenSocket::open(const config::Address& wanted, uint32_t 
 
 Status ListenSocket::hold_new_connections() {
   if (local().is_unix()) return {};
-  // The filter sees the TCP header first: byte 13 holds the flags. SYN without ACK: drop; else pass.
+  // The filter sees the TCP header first: byte 13 holds the flags. SYN without ACK: drop; else
+  // pass.
   sock_filter code[] = {
-      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
-      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, 0),
+      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),          BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1), BPF_STMT(BPF_RET | BPF_K, 0),
       BPF_STMT(BPF_RET | BPF_K, 0x7fffffff),
   };
   const sock_fprog program{sizeof code / sizeof code[0], code};

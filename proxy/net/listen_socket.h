@@ -1,5 +1,5 @@
-// ListenSocket: one listening socket for the life of its address (DESIGN, law 1). Opened by the control
-// thread, shared by all workers, each of which watches it through an Acceptor of its own.
+// ListenSocket: one listening socket for the life of its address (DESIGN, law 1). Opened by the
+// control thread, shared by all workers, each of which watches it through an Acceptor of its own.
 #pragma once
 
 #include <cstdint>

@@ -10,7 +10,7 @@
 namespace sluice::net {
 namespace {
 
-constexpr size_t kMostPieces = 64;              // per writev
+constexpr size_t kMostPieces = 64;               // per writev
 constexpr uint64_t kMostSendfile = 1024 * 1024;  // per call: fairness between connections
 
 Io io_failed(int number) {
@@ -114,6 +114,8 @@ Io PlainTransport::write(Chain& bytes) {
   return total;
 }
 
-void PlainTransport::shutdown_write() { ::shutdown(fd_.get(), SHUT_WR); }
+void PlainTransport::shutdown_write() {
+  ::shutdown(fd_.get(), SHUT_WR);
+}
 
 }  // namespace sluice::net

@@ -11,7 +11,8 @@ namespace sluice::net {
 class PlainTransport final : public Transport, private event::IoEvents {
  public:
   // Takes a connected (or connecting) non-blocking socket.
-  static Result<std::unique_ptr<PlainTransport>> make(event::Loop& loop, Fd fd, TransportEvents& events);
+  static Result<std::unique_ptr<PlainTransport>> make(event::Loop& loop, Fd fd,
+                                                      TransportEvents& events);
 
   void set_events(TransportEvents& events) override { events_ = &events; }
   Io read(char* into, size_t room) override;
@@ -30,10 +31,10 @@ class PlainTransport final : public Transport, private event::IoEvents {
 
   Fd fd_;
   TransportEvents* events_;
-  bool readable_ = false;       // the next read may find something
-  bool ended_ = false;          // a FIN may be queued behind the bytes: a short read proves nothing
+  bool readable_ = false;  // the next read may find something
+  bool ended_ = false;     // a FIN may be queued behind the bytes: a short read proves nothing
   bool write_blocked_ = false;
-  event::IoWatcher watcher_;    // last: no news reaches a half-dead transport
+  event::IoWatcher watcher_;  // last: no news reaches a half-dead transport
 };
 
 }  // namespace sluice::net

@@ -42,8 +42,8 @@ class Transport {
   // At most `room` bytes. One read system call at most; none when the last one drained the socket
   // and no news came since (then kBlocked).
   virtual Io read(char* into, size_t room) = 0;
-  // Sends from the front of `bytes` (memory by writev, file ranges by sendfile) until it blocks, and
-  // drops what was sent. `count` is what was sent, also with kBlocked or kFailed.
+  // Sends from the front of `bytes` (memory by writev, file ranges by sendfile) until it blocks,
+  // and drops what was sent. `count` is what was sent, also with kBlocked or kFailed.
   virtual Io write(Chain& bytes) = 0;
   // FIN after what was written (TLS: close_notify first). Reading goes on.
   virtual void shutdown_write() = 0;

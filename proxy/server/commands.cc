@@ -31,7 +31,9 @@ struct Words {
   bool print = false;
 };
 
-config::Address unix_address(const std::string& path) { return {"unix:" + path, true, path, 0}; }
+config::Address unix_address(const std::string& path) {
+  return {"unix:" + path, true, path, 0};
+}
 
 int complain(const std::string& text, int code) {
   std::fprintf(stderr, "sluice: %s\n", text.c_str());
@@ -66,13 +68,14 @@ Result<config::Address> health_address(const Words& words) {
     auto told = config::parse_address(words.health_address, config::AddressUse::kListen);
     return told;
   }
-  const std::string file = !words.run.config_file.empty()           ? words.run.config_file
+  const std::string file = !words.run.config_file.empty()        ? words.run.config_file
                            : ::access(kDefaultConfig, R_OK) == 0 ? kDefaultConfig
-                                                                    : "";
+                                                                 : "";
   config::Options how;
   how.check_files = false;
-  const config::Loaded loaded = file.empty() ? config::Loaded{std::make_shared<config::Config>(), {}, {}}
-                                             : config::load_file(file, how);
+  const config::Loaded loaded = file.empty()
+                                    ? config::Loaded{std::make_shared<config::Config>(), {}, {}}
+                                    : config::load_file(file, how);
   if (loaded.config == nullptr || !loaded.config->metrics.address) {
     return fail(ErrorCode::kInvalid, Side::kUs, "no metrics address to ask; give --address");
   }
@@ -86,7 +89,8 @@ int healthcheck(const Words& words) {
   if (address->host_or_path == "0.0.0.0") address->host_or_path = "127.0.0.1";
   if (address->host_or_path == "::") address->host_or_path = "::1";
   const auto answer = ask(*address, "GET", "/ready", kHealthTimeout);
-  return answer && answer->status == 200 ? 0 : 1;  // silent: its output is the container's health log
+  // Silent: its output is the container's health log.
+  return answer && answer->status == 200 ? 0 : 1;
 }
 
 int order(const Words& words, const std::string& path) {
@@ -107,7 +111,8 @@ int status(const Words& words) {
 
 int run(Words words, const CLI::App& app, const filter::Registry& filters) {
   // The environment may name both (a config file that uses the variables itself): the file counts.
-  const bool flags_given = app.get_option("--listen")->count() + app.get_option("--upstream")->count() > 0;
+  const bool flags_given =
+      app.get_option("--listen")->count() + app.get_option("--upstream")->count() > 0;
   if (words.run.config_file.empty() && !flags_given && ::access(kDefaultConfig, R_OK) == 0) {
     words.run.config_file = kDefaultConfig;
   }
@@ -119,18 +124,25 @@ int run(Words words, const CLI::App& app, const filter::Registry& filters) {
 }
 
 void add_run(CLI::App& app, Words& words) {
-  app.add_option("-c,--config", words.run.config_file, "configuration file")->envname("SLUICE_CONFIG");
-  app.add_option("--listen", words.run.flags.listen, "without a file: address to listen on, \":8080\"")
+  app.add_option("-c,--config", words.run.config_file, "configuration file")
+      ->envname("SLUICE_CONFIG");
+  app.add_option("--listen", words.run.flags.listen,
+                 "without a file: address to listen on, \":8080\"")
       ->envname("SLUICE_LISTEN");
-  app.add_option("--upstream", words.run.flags.upstream,
-                 "without a file: uwsgi://127.0.0.1:8000, http://…, uwsgi+unix:/path, http+unix:/path")
+  app.add_option(
+         "--upstream", words.run.flags.upstream,
+         "without a file: uwsgi://127.0.0.1:8000, http://…, uwsgi+unix:/path, http+unix:/path")
       ->envname("SLUICE_UPSTREAM");
-  app.add_option("--static", words.run.flags.statics, "without a file: /static/=/vol/static, repeatable")
+  app.add_option("--static", words.run.flags.statics,
+                 "without a file: /static/=/vol/static, repeatable")
       ->envname("SLUICE_STATIC");
-  app.add_option("--metrics", words.run.flags.metrics, "without a file: metrics and health address, or off")
+  app.add_option("--metrics", words.run.flags.metrics,
+                 "without a file: metrics and health address, or off")
       ->envname("SLUICE_METRICS");
-  app.add_option("--admin", words.run.flags.admin, "without a file: admin socket path")->envname("SLUICE_ADMIN");
-  app.add_option("--ready-file", words.run.ready_file, "written (JSON) once connections are accepted")
+  app.add_option("--admin", words.run.flags.admin, "without a file: admin socket path")
+      ->envname("SLUICE_ADMIN");
+  app.add_option("--ready-file", words.run.ready_file,
+                 "written (JSON) once connections are accepted")
       ->envname("SLUICE_READY_FILE");
 }
 
@@ -144,7 +156,8 @@ CLI::App& add_order(CLI::App& app, const std::string& name, const std::string& h
 
 }  // namespace
 
-int run_command(int argc, char** argv, const filter::Registry& filters, const std::string& version) {
+int run_command(int argc, char** argv, const filter::Registry& filters,
+                const std::string& version) {
   Words words;
   words.run.version = version;
   std::function<int()> chosen;
@@ -152,7 +165,8 @@ int run_command(int argc, char** argv, const filter::Registry& filters, const st
   app.set_version_flag("--version", "sluice " + version);
   app.require_subcommand(1);
 
-  CLI::App& run_app = *app.add_subcommand("run", "serve until SIGTERM, SIGQUIT or SIGINT, which drain");
+  CLI::App& run_app =
+      *app.add_subcommand("run", "serve until SIGTERM, SIGQUIT or SIGINT, which drain");
   add_run(run_app, words);
   run_app.callback([&] { chosen = [&] { return run(words, run_app, filters); }; });
 
@@ -163,17 +177,20 @@ int run_command(int argc, char** argv, const filter::Registry& filters, const st
   check_app.add_flag("--print", words.print, "print the effective configuration");
   check_app.callback([&] { chosen = [&] { return check(words, filters); }; });
 
-  CLI::App& health_app = *app.add_subcommand("healthcheck", "exit 0 when ready, 1 when not; prints nothing");
+  CLI::App& health_app =
+      *app.add_subcommand("healthcheck", "exit 0 when ready, 1 when not; prints nothing");
   health_app.add_option("-c,--config", words.run.config_file, "where to read the metrics address")
       ->envname("SLUICE_CONFIG");
-  health_app.add_option("--address", words.health_address, "metrics address to ask")->envname("SLUICE_METRICS");
+  health_app.add_option("--address", words.health_address, "metrics address to ask")
+      ->envname("SLUICE_METRICS");
   health_app.callback([&] { chosen = [&] { return healthcheck(words); }; });
 
   for (const char* name : {"reload", "drain", "undrain", "reopen"}) {
-    const std::string help = std::string(name) == "reload"    ? "read the configuration again, all or nothing"
-                             : std::string(name) == "drain"   ? "stop like SIGTERM does"
-                             : std::string(name) == "undrain" ? "take a drain back while it only announces"
-                                                              : "open the log files again";
+    const std::string help =
+        std::string(name) == "reload"    ? "read the configuration again, all or nothing"
+        : std::string(name) == "drain"   ? "stop like SIGTERM does"
+        : std::string(name) == "undrain" ? "take a drain back while it only announces"
+                                         : "open the log files again";
     add_order(app, name, help, words).callback([&, path = "/" + std::string(name)] {
       chosen = [&words, path] { return order(words, path); };
     });

@@ -22,7 +22,8 @@ bool wait_for(int fd, short events, TimePoint deadline) {
 
 Result<ControlAnswerText> parse(const std::string& raw, std::string_view where) {
   const size_t end = raw.find("\r\n\r\n");
-  const auto status = raw.size() > 12 ? parse_decimal(std::string_view(raw).substr(9, 3)) : std::nullopt;
+  const auto status =
+      raw.size() > 12 ? parse_decimal(std::string_view(raw).substr(9, 3)) : std::nullopt;
   if (end == std::string::npos || !status) {
     return fail(ErrorCode::kMalformed, Side::kUs, "no answer from " + std::string(where));
   }
@@ -45,9 +46,10 @@ Result<ControlAnswerText> ask(const config::Address& address, std::string_view m
     return fail(ErrorCode::kTimeout, Side::kUs, "connect " + target->text() + ": timed out");
   }
   // HTTP/1.0: the answer ends with the connection.
-  const std::string request =
-      std::string(method) + " " + std::string(path) + " HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
-  if (::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size())) {
+  const std::string request = std::string(method) + " " + std::string(path) +
+                              " HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+  if (::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
+      static_cast<ssize_t>(request.size())) {
     return fail_errno(errno, Side::kUs, "ask " + target->text());
   }
   std::string raw;

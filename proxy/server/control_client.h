@@ -1,5 +1,5 @@
-// ControlClient: asks a running sluice over its admin socket, or its health over TCP. Blocking, with a
-// deadline; used by the subcommands, never by the serving process.
+// ControlClient: asks a running sluice over its admin socket, or its health over TCP. Blocking,
+// with a deadline; used by the subcommands, never by the serving process.
 #pragma once
 
 #include <string>

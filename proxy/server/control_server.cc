@@ -98,8 +98,9 @@ void ControlServer::on_accepted(Fd fd, const net::SocketAddress&) {
 }
 
 void ControlServer::on_over(Connection& connection) {
-  const auto at = std::find_if(connections_.begin(), connections_.end(),
-                               [&connection](const auto& owned) { return owned.get() == &connection; });
+  const auto at =
+      std::find_if(connections_.begin(), connections_.end(),
+                   [&connection](const auto& owned) { return owned.get() == &connection; });
   if (at == connections_.end()) return;
   loop_.defer_delete(std::move(*at));
   connections_.erase(at);

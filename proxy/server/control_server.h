@@ -1,6 +1,7 @@
-// ControlServer: the small HTTP server of the control thread: metrics and health over TCP (reads only),
-// orders and status over a unix socket. Speaks through the same codec as the workers. A handler answers
-// a request at once, or later (an order whose verdict has to be awaited). Control thread only.
+// ControlServer: the small HTTP server of the control thread: metrics and health over TCP (reads
+// only), orders and status over a unix socket. Speaks through the same codec as the workers. A
+// handler answers a request at once, or later (an order whose verdict has to be awaited). Control
+// thread only.
 #pragma once
 
 #include <functional>

@@ -23,7 +23,8 @@ std::string first_line(const std::string& path) {
   return line;
 }
 
-// This process's folder in a controller's hierarchy, from /proc/self/cgroup ("0::/x" or "4:cpu,…:/x").
+// This process's folder in a controller's hierarchy, from /proc/self/cgroup ("0::/x" or
+// "4:cpu,…:/x").
 std::string group_of(const std::string& root, std::string_view controller) {
   std::ifstream file(root + "/proc/self/cgroup");
   for (std::string line; std::getline(file, line);) {
@@ -38,7 +39,8 @@ std::string group_of(const std::string& root, std::string_view controller) {
 }
 
 // The folder itself and all above it, down to the mount: a quota may sit on any of them. Within a
-// container's cgroup namespace the path may not exist; then the mount's root is the container's group.
+// container's cgroup namespace the path may not exist; then the mount's root is the container's
+// group.
 std::vector<std::string> folders(const std::string& mount, std::string path) {
   std::vector<std::string> all;
   while (path.size() > 1) {
@@ -88,9 +90,11 @@ unsigned usable_cpus() {
 }
 
 uint64_t usable_memory(const std::string& root) {
-  auto most = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  auto most =
+      static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   for (const auto& folder : folders(root + "/sys/fs/cgroup", group_of(root, ""))) {
-    if (const auto limit = parse_decimal(first_line(folder + "/memory.max"))) most = std::min(most, *limit);
+    if (const auto limit = parse_decimal(first_line(folder + "/memory.max")))
+      most = std::min(most, *limit);
   }
   for (const auto& folder : folders(root + "/sys/fs/cgroup/memory", group_of(root, "memory"))) {
     const auto limit = parse_decimal(first_line(folder + "/memory.limit_in_bytes"));

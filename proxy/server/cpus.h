@@ -1,6 +1,7 @@
-// How many CPUs this process may really use: the smallest of its affinity, its cgroup's quota (v2 and
-// v1, all ancestors), rounded up, at least 1. Never simply what the machine has: a container with a
-// quarter of a CPU would be throttled by its own threads. Reads files; control thread, at start.
+// How many CPUs this process may really use: the smallest of its affinity, its cgroup's quota (v2
+// and v1, all ancestors), rounded up, at least 1. Never simply what the machine has: a container
+// with a quarter of a CPU would be throttled by its own threads. Reads files; control thread, at
+// start.
 #pragma once
 
 #include <string>

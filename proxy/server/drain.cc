@@ -26,7 +26,9 @@ bool Drain::cancel() {
   return true;
 }
 
-void Drain::hurry() { hurried_ = true; }
+void Drain::hurry() {
+  hurried_ = true;
+}
 
 Drain::Stage Drain::advance(TimePoint now, const Evidence& evidence) {
   if (evidence.requests != seen_) {

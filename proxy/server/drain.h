@@ -1,5 +1,5 @@
-// Drain: when the stages of a stop come (DESIGN, law 2): it ends on evidence. A pure machine: told the
-// time and what was counted, it says which stage it is. Owned by the control thread.
+// Drain: when the stages of a stop come (DESIGN, law 2): it ends on evidence. A pure machine: told
+// the time and what was counted, it says which stage it is. Owned by the control thread.
 //
 //   kServing -> kAnnouncing (readiness 503, still accepting, answers say close)
 //            -> kEmptying   (new SYNs held, the accept queue taken, then listeners closed)
@@ -20,9 +20,9 @@ class Drain {
 
   // Counted over all workers since the start.
   struct Evidence {
-    uint64_t requests = 0;    // begun
-    size_t connections = 0;   // open now
-    bool is_closed = false;   // every worker has taken what was queued and let the listeners go
+    uint64_t requests = 0;   // begun
+    size_t connections = 0;  // open now
+    bool is_closed = false;  // every worker has taken what was queued and let the listeners go
   };
 
   void begin(TimePoint now, const config::Drain& limits, uint64_t requests);
@@ -43,7 +43,7 @@ class Drain {
   bool hurried_ = false;
   bool deadline_passed_ = false;
   TimePoint began_{};
-  TimePoint last_request_{};   // when one was last seen to have come
+  TimePoint last_request_{};  // when one was last seen to have come
   TimePoint emptying_since_{};
   uint64_t seen_ = 0;
 };

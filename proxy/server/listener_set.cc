@@ -12,7 +12,8 @@ std::shared_ptr<ListenerShared> ListenerSet::find(const std::string& name) const
   return nullptr;
 }
 
-Result<std::vector<ListenerOrder>> ListenerSet::prepare(const std::vector<config::Listener>& wanted) const {
+Result<std::vector<ListenerOrder>> ListenerSet::prepare(
+    const std::vector<config::Listener>& wanted) const {
   std::vector<ListenerOrder> orders;
   std::string faults;
   for (const config::Listener& listener : wanted) {
@@ -32,7 +33,8 @@ Result<std::vector<ListenerOrder>> ListenerSet::prepare(const std::vector<config
   return orders;
 }
 
-std::vector<std::shared_ptr<ListenerShared>> ListenerSet::adopt(const std::vector<ListenerOrder>& orders) {
+std::vector<std::shared_ptr<ListenerShared>> ListenerSet::adopt(
+    const std::vector<ListenerOrder>& orders) {
   std::vector<std::shared_ptr<ListenerShared>> next;
   for (const ListenerOrder& order : orders) next.push_back(order.shared);
   std::erase_if(listeners_, [&next](const auto& listener) {

@@ -1,6 +1,6 @@
-// ListenerSet: the listening sockets of the process, by address. A reload keeps those that stay (never
-// a second bind, DESIGN law 1), opens new ones before anything changes, and drops the others only after
-// the workers have let them go. Control thread.
+// ListenerSet: the listening sockets of the process, by address. A reload keeps those that stay
+// (never a second bind, DESIGN law 1), opens new ones before anything changes, and drops the others
+// only after the workers have let them go. Control thread.
 #pragma once
 
 #include <memory>
@@ -20,8 +20,8 @@ class ListenerSet {
   // The orders for a configuration; new sockets are open and bound, the set itself is as before.
   // Errors name every address that could not be had.
   Result<std::vector<ListenerOrder>> prepare(const std::vector<config::Listener>& wanted) const;
-  // The prepared ones are the set now. Returns those that are no longer in it: to be closed when the
-  // workers have let go.
+  // The prepared ones are the set now. Returns those that are no longer in it: to be closed when
+  // the workers have let go.
   std::vector<std::shared_ptr<ListenerShared>> adopt(const std::vector<ListenerOrder>& orders);
 
   // DESIGN, law 2: new SYNs are dropped from now on.

@@ -33,7 +33,8 @@ uint64_t raise_descriptor_limit() {
 
 // Each client may need a descriptor towards an upstream, too.
 uint32_t connection_ceiling(const config::Config& config, uint64_t descriptors) {
-  const uint64_t possible = std::max<uint64_t>(16, (descriptors - std::min<uint64_t>(descriptors, kSpareDescriptors)) / 2);
+  const uint64_t possible = std::max<uint64_t>(
+      16, (descriptors - std::min<uint64_t>(descriptors, kSpareDescriptors)) / 2);
   const uint64_t wanted = config.limits.connections == 0 ? possible : config.limits.connections;
   return static_cast<uint32_t>(std::min<uint64_t>(wanted, UINT32_MAX));
 }
@@ -103,7 +104,8 @@ Status Process::open_observers(const config::Config& config) {
   auto log = observe::ProcessLog::open(process_log_options(config.log));
   if (!log) return tl::unexpected(log.error());
   log_ = std::move(*log);
-  metrics_ = std::make_unique<observe::Metrics>(observe::MetricsOptions{config.metrics.buckets, options_.version});
+  metrics_ = std::make_unique<observe::Metrics>(
+      observe::MetricsOptions{config.metrics.buckets, options_.version});
   const unsigned workers = worker_count(config);
   auto access_log = observe::AccessLog::open(access_log_options(config.access_log), workers);
   if (!access_log) return tl::unexpected(access_log.error());
@@ -121,7 +123,8 @@ Status Process::open_observers(const config::Config& config) {
 Status Process::make_workers(const config::Config& config) {
   connections_.ceiling = connection_ceiling(config, raise_descriptor_limit());
   const unsigned count = worker_count(config);
-  const uint64_t memory = config.limits.memory.count > 0 ? config.limits.memory.count : usable_memory() / 2;
+  const uint64_t memory =
+      config.limits.memory.count > 0 ? config.limits.memory.count : usable_memory() / 2;
   const Shared shared{*spill_, *log_, readiness_, connections_, memory / count};
   for (unsigned i = 0; i < count; ++i) {
     auto worker = Worker::make(shared, metrics_->add_worker(), access_log_->queue(i));
@@ -150,7 +153,8 @@ Status Process::open_control_servers(const config::Config& config) {
   // A container's root may be read-only: orders then come by signal only.
   const config::Address address{"unix:" + config.admin.socket, true, config.admin.socket, 0};
   std::error_code ignored;
-  std::filesystem::create_directories(std::filesystem::path(config.admin.socket).parent_path(), ignored);
+  std::filesystem::create_directories(std::filesystem::path(config.admin.socket).parent_path(),
+                                      ignored);
   auto socket = net::ListenSocket::open(address, 16);
   if (!socket) {
     log_->warning("no admin socket: " + socket.error().detail + "; orders come by signal only");
@@ -171,16 +175,17 @@ void Process::on_accepting() {
   std::string where;
   for (const std::string& address : listeners_->addresses()) where += " " + address;
   const auto took = std::chrono::duration_cast<std::chrono::microseconds>(steady_now() - began_);
-  log_->info("sluice " + options_.version + " accepts on" + where + " with " + std::to_string(workers_.size()) +
-             " worker" + (workers_.size() == 1 ? "" : "s") + ", " + std::to_string(took.count()) +
-             " us after its start");
+  log_->info("sluice " + options_.version + " accepts on" + where + " with " +
+             std::to_string(workers_.size()) + " worker" + (workers_.size() == 1 ? "" : "s") +
+             ", " + std::to_string(took.count()) + " us after its start");
   if (const auto written = write_ready_file(); !written) log_->error(written.error().detail);
 }
 
 Status Process::write_ready_file() const {
   if (options_.ready_file.empty()) return {};
   nlohmann::json ready{{"pid", getpid()}, {"listeners", nlohmann::json::array()}};
-  for (const std::string& address : listeners_->addresses()) ready["listeners"].push_back({{"address", address}});
+  for (const std::string& address : listeners_->addresses())
+    ready["listeners"].push_back({{"address", address}});
   ready["metrics"] = reads_ != nullptr ? reads_->address() : "";
   ready["admin"] = admin_ != nullptr ? admin_path_ : "";
   const std::string part = options_.ready_file + ".part";

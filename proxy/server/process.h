@@ -1,6 +1,6 @@
-// Process: the serving process's control thread: it reads the configuration, opens what it names, makes
-// the workers, carries out signals and orders (reload, drain, reopen), answers metrics, health and
-// status, and ends when the drain is over. Everything slow happens here. Lives in main.
+// Process: the serving process's control thread: it reads the configuration, opens what it names,
+// makes the workers, carries out signals and orders (reload, drain, reopen), answers metrics,
+// health and status, and ends when the drain is over. Everything slow happens here. Lives in main.
 #pragma once
 
 #include <functional>
@@ -23,9 +23,9 @@
 namespace sluice::server {
 
 struct RunOptions {
-  std::string config_file;   // empty: the flags
+  std::string config_file;  // empty: the flags
   config::Flags flags;
-  std::string ready_file;    // written once accepting; empty: none
+  std::string ready_file;  // written once accepting; empty: none
   std::string version;
 };
 
@@ -34,8 +34,8 @@ class Process final : private SignalEvents, private event::TimerEvents {
   Process(RunOptions options, const filter::Registry& filters);
   ~Process();
 
-  // Serves until a drain is over. 0, 1 (could not start) or 2 (bad configuration); what is wrong is on
-  // stderr.
+  // Serves until a drain is over. 0, 1 (could not start) or 2 (bad configuration); what is wrong is
+  // on stderr.
   int run();
 
  private:
@@ -89,7 +89,7 @@ class Process final : private SignalEvents, private event::TimerEvents {
   Drain drain_;
   size_t still_accepting_ = 0;  // workers that have not let the listeners go yet
   bool reloading_ = false;
-  std::string admin_path_;    // to be removed at the end
+  std::string admin_path_;  // to be removed at the end
   std::unique_ptr<ControlServer> admin_;
   std::unique_ptr<ControlServer> reads_;
   std::unique_ptr<event::Timer> drain_beat_;

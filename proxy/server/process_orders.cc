@@ -3,8 +3,8 @@
 #include <memory>
 #include <utility>
 
-#include <nlohmann/json.hpp>
 #include <unistd.h>
+#include <nlohmann/json.hpp>
 
 #include "proxy/server/process.h"
 #include "proxy/server/settings.h"
@@ -28,11 +28,16 @@ std::string joined(const std::vector<std::string>& lines) {
 
 std::string_view name_of(Drain::Stage stage) {
   switch (stage) {
-    case Drain::Stage::kServing: return "serving";
-    case Drain::Stage::kAnnouncing: return "announcing";
-    case Drain::Stage::kEmptying: return "emptying";
-    case Drain::Stage::kFinishing: return "finishing";
-    case Drain::Stage::kOver: return "over";
+    case Drain::Stage::kServing:
+      return "serving";
+    case Drain::Stage::kAnnouncing:
+      return "announcing";
+    case Drain::Stage::kEmptying:
+      return "emptying";
+    case Drain::Stage::kFinishing:
+      return "finishing";
+    case Drain::Stage::kOver:
+      return "over";
   }
   return "unknown";
 }
@@ -44,18 +49,23 @@ void Process::on_signal(int number) {
     case SIGHUP:
       reload([](bool, const std::string&) {});
       return;
-    case SIGUSR1: return reopen_logs();
-    case SIGUSR2: return log_->warning("SIGUSR2: this version cannot upgrade in place");
-    default: return begin_drain();
+    case SIGUSR1:
+      return reopen_logs();
+    case SIGUSR2:
+      return log_->warning("SIGUSR2: this version cannot upgrade in place");
+    default:
+      return begin_drain();
   }
 }
 
-void Process::handle_order(std::string_view method, std::string_view path, const ControlAnswer& answer) {
+void Process::handle_order(std::string_view method, std::string_view path,
+                           const ControlAnswer& answer) {
   const bool get = method == "GET" || method == "HEAD";
   if (path == "/status" && get) return answer({200, status() + "\n", "application/json"});
   if (method != "POST") return handle_read(method, path, answer);
   if (path == "/reload") {
-    return reload([answer](bool well, std::string text) { answer(verdict_reply(well, std::move(text))); });
+    return reload(
+        [answer](bool well, std::string text) { answer(verdict_reply(well, std::move(text))); });
   }
   if (path == "/drain") {
     begin_drain();
@@ -72,9 +82,11 @@ void Process::handle_order(std::string_view method, std::string_view path, const
   answer({404, "no such order\n"});
 }
 
-void Process::handle_read(std::string_view method, std::string_view path, const ControlAnswer& answer) {
+void Process::handle_read(std::string_view method, std::string_view path,
+                          const ControlAnswer& answer) {
   if (method != "GET" && method != "HEAD") return answer({405, "reads only\n"});
-  if (path == "/metrics") return answer({200, metrics_->render(), "text/plain; version=0.0.4; charset=utf-8"});
+  if (path == "/metrics")
+    return answer({200, metrics_->render(), "text/plain; version=0.0.4; charset=utf-8"});
   if (path == "/live") return answer({200, "ok\n"});
   if (path == "/ready") {
     return readiness_.is_ready() ? answer({200, "ok\n"}) : answer({503, "draining\n"});
@@ -91,22 +103,27 @@ std::string Process::status() const {
   out["state"] = name_of(drain_.stage());
   out["ready"] = readiness_.is_ready();
   out["workers"] = workers_.size();
-  out["config"] = {{"file", options_.config_file}, {"hash", snapshot_->config->hash}, {"generation", snapshot_->number}};
+  out["config"] = {{"file", options_.config_file},
+                   {"hash", snapshot_->config->hash},
+                   {"generation", snapshot_->number}};
   out["requests"] = totals.requests;
   out["in_flight"] = totals.in_flight;
   out["connections"] = connections_.open.load();
   out["held"] = totals.held;
   out["listeners"] = nlohmann::json::array();
   for (const auto& listener : listeners_->all()) {
-    out["listeners"].push_back({{"address", listener->socket.local().text()}, {"connections", listener->open.load()}});
+    out["listeners"].push_back(
+        {{"address", listener->socket.local().text()}, {"connections", listener->open.load()}});
   }
   out["upstreams"] = nlohmann::json::array();
   for (const auto& upstream : snapshot_->upstreams) {
     nlohmann::json endpoints = nlohmann::json::array();
-    for (const auto& endpoint : upstream.endpoints) endpoints.push_back({{"address", endpoint->name()}});
+    for (const auto& endpoint : upstream.endpoints)
+      endpoints.push_back({{"address", endpoint->name()}});
     const bool uwsgi = upstream.config.protocol == config::Protocol::kUwsgi;
-    out["upstreams"].push_back(
-        {{"name", upstream.config.name}, {"protocol", uwsgi ? "uwsgi" : "http1"}, {"endpoints", endpoints}});
+    out["upstreams"].push_back({{"name", upstream.config.name},
+                                {"protocol", uwsgi ? "uwsgi" : "http1"},
+                                {"endpoints", endpoints}});
   }
   return out.dump();
 }
@@ -121,9 +138,11 @@ void Process::refuse_reload(const std::string& why, const Verdict& verdict) {
 
 void Process::reload(const Verdict& verdict) {
   if (reloading_ || drain_.stage() != Drain::Stage::kServing) {
-    return refuse_reload(reloading_ ? "another reload is under way" : "the process is draining", verdict);
+    return refuse_reload(reloading_ ? "another reload is under way" : "the process is draining",
+                         verdict);
   }
-  if (options_.config_file.empty()) return refuse_reload("there is no configuration file to read", verdict);
+  if (options_.config_file.empty())
+    return refuse_reload("there is no configuration file to read", verdict);
   const config::Loaded loaded = load();
   if (loaded.config == nullptr) return refuse_reload(joined(loaded.faults), verdict);
   config::Faults faults;
@@ -140,7 +159,8 @@ void Process::reload(const Verdict& verdict) {
 
 Status Process::apply_observers(const config::Config& config) {
   const config::Config& before = *snapshot_->config;
-  if (before.metrics.address != config.metrics.address || before.admin.socket != config.admin.socket) {
+  if (before.metrics.address != config.metrics.address ||
+      before.admin.socket != config.admin.socket) {
     if (const auto opened = open_control_servers(config); !opened) {
       static_cast<void>(open_control_servers(before));
       return opened;
@@ -159,10 +179,11 @@ Status Process::apply_observers(const config::Config& config) {
 }
 
 // Sockets that go: first no new handshakes, then the workers take what is queued and let go.
-void Process::install(std::shared_ptr<const exchange::Snapshot> next, std::vector<ListenerOrder> orders,
-                      const Verdict& verdict) {
+void Process::install(std::shared_ptr<const exchange::Snapshot> next,
+                      std::vector<ListenerOrder> orders, const Verdict& verdict) {
   reloading_ = true;
-  auto gone = std::make_shared<std::vector<std::shared_ptr<ListenerShared>>>(listeners_->adopt(orders));
+  auto gone =
+      std::make_shared<std::vector<std::shared_ptr<ListenerShared>>>(listeners_->adopt(orders));
   for (const auto& listener : *gone) static_cast<void>(listener->socket.hold_new_connections());
   auto left = std::make_shared<size_t>(workers_.size());
   const auto finish = [this, next, gone, left, verdict] {
@@ -173,9 +194,11 @@ void Process::install(std::shared_ptr<const exchange::Snapshot> next, std::vecto
     metrics_->set_config(next->config->hash, next->number);
     if (!first) {
       metrics_->reloaded(true);
-      log_->info("configuration " + std::to_string(next->number) + " (" + next->config->hash + ") is in force");
+      log_->info("configuration " + std::to_string(next->number) + " (" + next->config->hash +
+                 ") is in force");
     }
-    verdict(true, "configuration " + std::to_string(next->number) + " (" + next->config->hash + ") is in force");
+    verdict(true, "configuration " + std::to_string(next->number) + " (" + next->config->hash +
+                      ") is in force");
   };
   const auto order_workers = [this, next, orders = std::move(orders), finish] {
     for (const auto& worker : workers_) {
@@ -216,7 +239,9 @@ bool Process::cancel_drain() {
   return true;
 }
 
-void Process::on_timer(event::Timer&) { advance_drain(); }
+void Process::on_timer(event::Timer&) {
+  advance_drain();
+}
 
 void Process::advance_drain() {
   const Drain::Stage before = drain_.stage();
@@ -235,14 +260,16 @@ void Process::advance_drain() {
 }
 
 void Process::enter_stage(Drain::Stage stage) {
-  log_->info("drain: " + std::string(name_of(stage)) + ", " + std::to_string(connections_.open.load()) +
-             " connections open");
+  log_->info("drain: " + std::string(name_of(stage)) + ", " +
+             std::to_string(connections_.open.load()) + " connections open");
   switch (stage) {
     case Drain::Stage::kAnnouncing:
       metrics_->set_drain_state(observe::DrainState::kAnnouncing);
       for (const auto& worker : workers_) worker->announce_drain(true);
       break;
-    case Drain::Stage::kEmptying: listeners_->hold_new_connections(*log_); break;
+    case Drain::Stage::kEmptying:
+      listeners_->hold_new_connections(*log_);
+      break;
     case Drain::Stage::kFinishing:
       metrics_->set_drain_state(observe::DrainState::kFinishing);
       for (const auto& worker : workers_) {
@@ -250,7 +277,8 @@ void Process::enter_stage(Drain::Stage stage) {
       }
       break;
     case Drain::Stage::kOver:
-    case Drain::Stage::kServing: break;
+    case Drain::Stage::kServing:
+      break;
   }
 }
 

@@ -61,9 +61,13 @@ void Session::on_rejected(const http::Rejection& rejection) {
   listener_.on_rejected(client_, rejection);
 }
 
-void Session::on_idle(bool idle) { enter(idle ? ConnectionState::kIdle : ConnectionState::kActive); }
+void Session::on_idle(bool idle) {
+  enter(idle ? ConnectionState::kIdle : ConnectionState::kActive);
+}
 
-void Session::on_over() { listener_.on_session_over(*this); }
+void Session::on_over() {
+  listener_.on_session_over(*this);
+}
 
 void Session::on_exchange_over(exchange::Exchange& exchange) {
   const auto at = std::find_if(exchanges_.begin(), exchanges_.end(),

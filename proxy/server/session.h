@@ -1,5 +1,6 @@
-// Session: one client's connection and the exchanges it carries. Owned by its worker's listener; lives
-// as long as the client stays; deleted on a later tick than its end. The worker's thread only.
+// Session: one client's connection and the exchanges it carries. Owned by its worker's listener;
+// lives as long as the client stays; deleted on a later tick than its end. The worker's thread
+// only.
 //
 //   accepted -> kNew -> kActive <-> kIdle -> (on_over) deleted
 #pragma once

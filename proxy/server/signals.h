@@ -1,5 +1,5 @@
-// Signals: the process's signals as news of the control loop (signalfd), never as handlers. Blocked in
-// every thread: made in main before any thread is. Owned by the control thread.
+// Signals: the process's signals as news of the control loop (signalfd), never as handlers. Blocked
+// in every thread: made in main before any thread is. Owned by the control thread.
 #pragma once
 
 #include "proxy/base/fd.h"

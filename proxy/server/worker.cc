@@ -21,16 +21,19 @@ Result<std::unique_ptr<Worker>> Worker::make(const Shared& shared, observe::Work
   return std::unique_ptr<Worker>(new Worker(shared, std::move(*loop), metrics, log_queue));
 }
 
-Worker::Worker(const Shared& shared, std::unique_ptr<event::Loop> loop, observe::WorkerMetrics& metrics,
-               observe::AccessLogQueue& log_queue)
+Worker::Worker(const Shared& shared, std::unique_ptr<event::Loop> loop,
+               observe::WorkerMetrics& metrics, observe::AccessLogQueue& log_queue)
     : loop_(std::move(loop)),
       observer_(metrics, &log_queue),
       log_(shared.log),
       connections_(shared.connections),
-      services_{*loop_, shared.spill, observer_, shared.log, shared.readiness, shared.memory_ceiling},
+      services_{*loop_,     shared.spill,     observer_,
+                shared.log, shared.readiness, shared.memory_ceiling},
       beat_(loop_->timers(), *this) {}
 
-Worker::~Worker() { join(); }
+Worker::~Worker() {
+  join();
+}
 
 void Worker::start(size_t index) {
   thread_ = std::thread([this, index] {
@@ -51,7 +54,9 @@ void Worker::join() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Worker::stop() { loop_->stop(); }
+void Worker::stop() {
+  loop_->stop();
+}
 
 void Worker::on_timer(event::Timer&) {
   size_t count = 0;
@@ -78,16 +83,18 @@ void Worker::install(std::shared_ptr<const exchange::Snapshot> snapshot,
 void Worker::take_listeners(const std::vector<ListenerOrder>& orders) {
   std::vector<std::unique_ptr<WorkerListener>> kept;
   for (const ListenerOrder& order : orders) {
-    const auto same = std::find_if(listeners_.begin(), listeners_.end(), [&order](const auto& listener) {
-      return listener != nullptr && &listener->shared() == order.shared.get();
-    });
+    const auto same =
+        std::find_if(listeners_.begin(), listeners_.end(), [&order](const auto& listener) {
+          return listener != nullptr && &listener->shared() == order.shared.get();
+        });
     if (same != listeners_.end()) {
       (*same)->reconfigure(order.config);
       kept.push_back(std::move(*same));
       continue;
     }
     WorkerListenerOwner& owner = *this;
-    auto made = std::make_unique<WorkerListener>(services_, order.shared, connections_, order.config, owner);
+    auto made = std::make_unique<WorkerListener>(services_, order.shared, connections_,
+                                                 order.config, owner);
     if (const auto started = made->start(); !started) {
       log_.error("listener " + order.shared->name + ": " + started.error().detail);
     }

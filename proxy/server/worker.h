@@ -1,6 +1,6 @@
-// Worker: one thread, one loop, its share of every listener, and all the sessions it accepted. Shares
-// nothing on the hot path. Made and owned by the control thread, which gives it orders (any thread may);
-// they are carried out on the worker's loop, in order.
+// Worker: one thread, one loop, its share of every listener, and all the sessions it accepted.
+// Shares nothing on the hot path. Made and owned by the control thread, which gives it orders (any
+// thread may); they are carried out on the worker's loop, in order.
 #pragma once
 
 #include <atomic>
@@ -40,8 +40,8 @@ class Worker final : private WorkerListenerOwner, private event::TimerEvents {
 
   // -- orders; `done` runs on the worker's thread when it was carried out --
   // The new configuration: listeners that are no longer named stop accepting and drain.
-  void install(std::shared_ptr<const exchange::Snapshot> snapshot, std::vector<ListenerOrder> listeners,
-               std::function<void()> done);
+  void install(std::shared_ptr<const exchange::Snapshot> snapshot,
+               std::vector<ListenerOrder> listeners, std::function<void()> done);
   void announce_drain(bool draining);
   void accept_queues();
   void stop_accepting(std::function<void()> done);
@@ -56,7 +56,9 @@ class Worker final : private WorkerListenerOwner, private event::TimerEvents {
   Worker(const Shared& shared, std::unique_ptr<event::Loop> loop, observe::WorkerMetrics& metrics,
          observe::AccessLogQueue& log_queue);
 
-  const std::shared_ptr<const exchange::Generation>& generation() const override { return generation_; }
+  const std::shared_ptr<const exchange::Generation>& generation() const override {
+    return generation_;
+  }
   bool is_draining() const override { return draining_; }
   void on_listener_empty() override;
   void on_timer(event::Timer& timer) override;

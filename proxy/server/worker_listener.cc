@@ -57,7 +57,8 @@ void WorkerListener::reconfigure(const config::Listener& config) {
 // At a ceiling the connection idle longest makes room; where none is idle, the newcomer is told so.
 bool WorkerListener::make_room() {
   const bool full = shared_->open.load(std::memory_order_relaxed) >= config_.limits.connections ||
-                    budget_.open.load(std::memory_order_relaxed) >= budget_.ceiling.load(std::memory_order_relaxed);
+                    budget_.open.load(std::memory_order_relaxed) >=
+                        budget_.ceiling.load(std::memory_order_relaxed);
   if (!full) return true;
   services_.observer.metrics().limit_hit("connections");
   if (idle_ == nullptr) return false;

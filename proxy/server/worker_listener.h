@@ -1,6 +1,6 @@
-// WorkerListener: one worker's share of one listener: it accepts, keeps the sessions, and knows their
-// ceilings and deadlines. Owned by the worker, also while a removed listener's last sessions run out;
-// the worker's thread only. ListenerShared is what all workers' shares have in common.
+// WorkerListener: one worker's share of one listener: it accepts, keeps the sessions, and knows
+// their ceilings and deadlines. Owned by the worker, also while a removed listener's last sessions
+// run out; the worker's thread only. ListenerShared is what all workers' shares have in common.
 #pragma once
 
 #include <atomic>
@@ -24,9 +24,9 @@ struct ListenerShared {
   }
 
   net::ListenSocket socket;
-  const std::string name;          // as configured; label in the metrics
+  const std::string name;  // as configured; label in the metrics
   const observe::ListenerId id;
-  std::string local_address;       // what it is bound to, without the port
+  std::string local_address;  // what it is bound to, without the port
   uint16_t local_port = 0;
   std::atomic<uint32_t> open{0};  // connections, all workers; touched once per connection
 };
@@ -50,7 +50,8 @@ class WorkerListenerOwner {
 class WorkerListener final : private net::AcceptEvents {
  public:
   WorkerListener(const exchange::Services& services, std::shared_ptr<ListenerShared> shared,
-                 ConnectionBudget& budget, const config::Listener& config, WorkerListenerOwner& owner);
+                 ConnectionBudget& budget, const config::Listener& config,
+                 WorkerListenerOwner& owner);
   ~WorkerListener();
 
   Status start() { return acceptor_.start(); }
@@ -70,11 +71,14 @@ class WorkerListener final : private net::AcceptEvents {
   // -- for sessions --
   event::Loop& loop() { return services_.loop; }
   const exchange::Services& services() const { return services_; }
-  const std::shared_ptr<const exchange::Generation>& generation() const { return owner_.generation(); }
+  const std::shared_ptr<const exchange::Generation>& generation() const {
+    return owner_.generation();
+  }
   const http::ServerLimits& codec_limits() const { return codec_limits_; }
   bool is_draining() const { return draining_ || owner_.is_draining(); }
   exchange::ClientInfo client_info(const net::IpPort& client) const;
-  void on_session_state(Session& session, observe::ConnectionState from, observe::ConnectionState to);
+  void on_session_state(Session& session, observe::ConnectionState from,
+                        observe::ConnectionState to);
   void on_session_over(Session& session);
   void on_rejected(const net::IpPort& client, const http::Rejection& rejection);
 

@@ -69,8 +69,10 @@ Pool* Cluster::pick(const Wish& wish) {
         Pool& pool = *pools_[(next_ + i) % count];
         if (pool.is_penalized() != penalized) continue;
         if (std::find(full.begin(), full.end(), &pool) != full.end()) continue;
-        if (std::find(wish.tried.begin(), wish.tried.end(), &pool.endpoint()) != wish.tried.end()) continue;
-        const uint32_t load = config_.balance == config::Balance::kLeastRequest ? pool.in_flight() : 0;
+        if (std::find(wish.tried.begin(), wish.tried.end(), &pool.endpoint()) != wish.tried.end())
+          continue;
+        const uint32_t load =
+            config_.balance == config::Balance::kLeastRequest ? pool.in_flight() : 0;
         if (best == nullptr || load < least) {
           best = &pool;
           least = load;
@@ -140,7 +142,9 @@ void Cluster::remove(Ticket& ticket) {
   tell_turnstile();
 }
 
-void Cluster::tell_turnstile() { turnstile_->set_waiting(place_, !queue_.empty()); }
+void Cluster::tell_turnstile() {
+  turnstile_->set_waiting(place_, !queue_.empty());
+}
 
 void Cluster::on_place_free() {
   if (!queue_.empty() || !retired_.empty()) {
@@ -151,7 +155,9 @@ void Cluster::on_place_free() {
 }
 
 void Cluster::on_soon() {
-  std::erase_if(retired_, [](const auto& pool) { return pool->connections() == 0 && pool->in_flight() == 0; });
+  std::erase_if(retired_, [](const auto& pool) {
+    return pool->connections() == 0 && pool->in_flight() == 0;
+  });
   while (!queue_.empty()) {
     Ticket& first = *queue_.front();
     Pool* pool = pick(first.wish_);

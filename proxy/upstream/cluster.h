@@ -1,7 +1,7 @@
 // Cluster: one worker's view of one upstream: its endpoints' pools, the balancer, and the queue in
-// front of them. Hands out leases; who cannot be served now waits in a bounded, timed FIFO. Shared by
-// the generations of configuration that name this upstream (the last one destroys it); the worker's
-// thread only.
+// front of them. Hands out leases; who cannot be served now waits in a bounded, timed FIFO. Shared
+// by the generations of configuration that name this upstream (the last one destroys it); the
+// worker's thread only.
 #pragma once
 
 #include <memory>
@@ -29,8 +29,8 @@ class Cluster final : private PoolOwner, private event::SoonEvents {
   Cluster(event::Loop& loop, observe::WorkerMetrics& metrics, const Definition& definition);
   ~Cluster();
 
-  // A lease at once, a ticket (the waiter is called on a later tick), or an error: kOverloaded (queue
-  // full), kUnreachable (every endpoint was tried).
+  // A lease at once, a ticket (the waiter is called on a later tick), or an error: kOverloaded
+  // (queue full), kUnreachable (every endpoint was tried).
   // Requires: waiter outlives the ticket.
   Acquired acquire(Waiter& waiter, const Wish& wish);
   // Takes over what a new configuration says; pools of endpoints that stay are kept.
@@ -66,7 +66,7 @@ class Cluster final : private PoolOwner, private event::SoonEvents {
   size_t next_ = 0;                             // where the next round starts
   std::vector<Ticket*> queue_;                  // FIFO; bounded by config_.hold
   uint64_t queued_bytes_ = 0;
-  uint32_t retry_tokens_ = kMostTokens;         // in hundredths
+  uint32_t retry_tokens_ = kMostTokens;          // in hundredths
   static constexpr uint32_t kMostTokens = 1000;  // ten retries in a row, then the budget counts
   std::shared_ptr<Turnstile> turnstile_;
   size_t place_ = 0;

@@ -1,6 +1,7 @@
-// Endpoint: one address of one upstream, as all workers know it. Keyed by upstream and address, so it
-// survives reloads; made by the control thread, shared by the snapshots that name it. Its numbers are
-// touched from every worker, but only where a limit over all of them is asked for (max_in_flight).
+// Endpoint: one address of one upstream, as all workers know it. Keyed by upstream and address, so
+// it survives reloads; made by the control thread, shared by the snapshots that name it. Its
+// numbers are touched from every worker, but only where a limit over all of them is asked for
+// (max_in_flight).
 #pragma once
 
 #include <atomic>

@@ -23,7 +23,8 @@ Pool::Pool(event::Loop& loop, observe::WorkerMetrics& metrics, std::shared_ptr<E
 }
 
 Pool::~Pool() {
-  // The last generation that could lease has gone, and its exchanges with it (exchange/generation.h).
+  // The last generation that could lease has gone, and its exchanges with it
+  // (exchange/generation.h).
   SLUICE_ASSERT(in_flight_ == 0);
   count(UpstreamConnectionState::kIdle, -static_cast<int64_t>(idle_.size()));
 }
@@ -66,9 +67,11 @@ PooledConnection* Pool::take_idle() {
 std::unique_ptr<http::ClientConnection> Pool::make_codec(std::unique_ptr<net::Transport> transport,
                                                          http::ClientOwner& owner) {
   if (protocol_ == config::Protocol::kUwsgi) {
-    return std::make_unique<http::UwsgiClient>(std::move(transport), loop_.timers(), codec_limits_, owner);
+    return std::make_unique<http::UwsgiClient>(std::move(transport), loop_.timers(), codec_limits_,
+                                               owner);
   }
-  return std::make_unique<http::H1Client>(std::move(transport), loop_.timers(), codec_limits_, owner);
+  return std::make_unique<http::H1Client>(std::move(transport), loop_.timers(), codec_limits_,
+                                          owner);
 }
 
 PooledConnection& Pool::adopt(std::unique_ptr<net::Transport> transport) {
@@ -117,7 +120,8 @@ void Pool::on_timer(event::Timer&) {
   const TimePoint oldest_kept = loop_.now() - limits_.idle;
   size_t stale = 0;
   while (stale < idle_.size() && idle_[stale]->idle_since_ <= oldest_kept) ++stale;
-  const std::vector<PooledConnection*> doomed(idle_.begin(), idle_.begin() + static_cast<ptrdiff_t>(stale));
+  const std::vector<PooledConnection*> doomed(idle_.begin(),
+                                              idle_.begin() + static_cast<ptrdiff_t>(stale));
   idle_.erase(idle_.begin(), idle_.begin() + static_cast<ptrdiff_t>(stale));
   for (PooledConnection* connection : doomed) discard(*connection);
   if (!idle_.empty()) sweep_.arm(idle_.front()->idle_since_ + limits_.idle - loop_.now());

@@ -1,6 +1,6 @@
-// Pool: one worker's connections to one endpoint. Idle ones are kept last-used-first, watched for the
-// application's FIN, and closed before the application's own keep-alive would. Owned by its cluster;
-// the worker's thread only.
+// Pool: one worker's connections to one endpoint. Idle ones are kept last-used-first, watched for
+// the application's FIN, and closed before the application's own keep-alive would. Owned by its
+// cluster; the worker's thread only.
 //
 //   a connection:  dialling (a Ticket's) -> leased <-> idle -> over
 #pragma once
@@ -77,7 +77,7 @@ class Pool final : private event::TimerEvents {
   uint32_t max_in_flight_ = 0;
   http::ClientLimits codec_limits_;
   uint32_t in_flight_ = 0;
-  uint32_t permits_ = 0;      // of in_flight_, those counted at the endpoint (a reload may set a limit)
+  uint32_t permits_ = 0;  // of in_flight_, those counted at the endpoint (a reload may set a limit)
   TimePoint penalized_until_{};
   std::vector<std::unique_ptr<PooledConnection>> all_;  // bounded by in-flight + limits_.spare
   std::vector<PooledConnection*> idle_;                 // oldest first; bounded by limits_.spare
@@ -100,7 +100,7 @@ class PooledConnection final : public event::Deferred, private http::ClientOwner
 
   Pool* pool_;
   State state_ = State::kLeased;
-  size_t index_ = 0;          // in pool_->all_
+  size_t index_ = 0;  // in pool_->all_
   TimePoint idle_since_{};
   std::unique_ptr<http::ClientConnection> codec_;
 };

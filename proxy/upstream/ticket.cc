@@ -16,14 +16,21 @@ Ticket::Ticket(Cluster& cluster, Waiter& waiter, const Wish& wish)
 
 Ticket::~Ticket() {
   switch (state_) {
-    case State::kQueued: cluster_.remove(*this); break;
+    case State::kQueued:
+      cluster_.remove(*this);
+      break;
     case State::kDialling:
-    case State::kGranted: pool_->leave(); break;
-    case State::kDone: break;
+    case State::kGranted:
+      pool_->leave();
+      break;
+    case State::kDone:
+      break;
   }
 }
 
-void Ticket::wait_in_queue(Duration timeout) { timer_.arm(timeout); }
+void Ticket::wait_in_queue(Duration timeout) {
+  timer_.arm(timeout);
+}
 
 void Ticket::dial(Pool& pool) {
   if (timer_.is_armed()) lease_.queued = cluster_.loop_.now() - since_;
@@ -74,7 +81,8 @@ void Ticket::on_dial_failed(const Error& error) {
 void Ticket::on_timer(event::Timer&) {
   cluster_.remove(*this);
   state_ = State::kDone;
-  waiter_.on_no_lease({ErrorCode::kTimeout, Side::kUpstream, "waited too long for a place"}, nullptr);
+  waiter_.on_no_lease({ErrorCode::kTimeout, Side::kUpstream, "waited too long for a place"},
+                      nullptr);
 }
 
 }  // namespace sluice::upstream

@@ -1,6 +1,6 @@
 // Ticket: a place in a cluster's queue, or a connection being dialled for its holder. A handle:
-// destroying it gives the place up, and nobody is called. Lease: a stream that is yours until you said
-// finish() or reset() to it.
+// destroying it gives the place up, and nobody is called. Lease: a stream that is yours until you
+// said finish() or reset() to it.
 #pragma once
 
 #include <memory>
@@ -20,9 +20,9 @@ class Endpoint;
 struct Lease {
   http::ClientStream* stream = nullptr;
   const Endpoint* endpoint = nullptr;
-  bool fresh = false;          // the connection has carried no request before
-  Duration queued{-1};         // in the FIFO; negative: not at all
-  Duration connect{-1};        // dialling; negative: an idle connection was used
+  bool fresh = false;    // the connection has carried no request before
+  Duration queued{-1};   // in the FIFO; negative: not at all
+  Duration connect{-1};  // dialling; negative: an idle connection was used
 };
 
 // What a request asks of its cluster.
@@ -42,7 +42,9 @@ class Waiter {
   ~Waiter() = default;
 };
 
-class Ticket final : private net::DialEvents, private event::TimerEvents, private event::SoonEvents {
+class Ticket final : private net::DialEvents,
+                     private event::TimerEvents,
+                     private event::SoonEvents {
  public:
   Ticket(Cluster& cluster, Waiter& waiter, const Wish& wish);
   ~Ticket();
@@ -53,7 +55,7 @@ class Ticket final : private net::DialEvents, private event::TimerEvents, privat
 
   void wait_in_queue(Duration timeout);
   void dial(Pool& pool);
-  void grant(Pool& pool);           // an idle connection, told at the end of the tick
+  void grant(Pool& pool);  // an idle connection, told at the end of the tick
   void on_connected(std::unique_ptr<net::Transport> transport) override;
   void on_dial_failed(const Error& error) override;
   void on_timer(event::Timer& timer) override;
@@ -63,8 +65,8 @@ class Ticket final : private net::DialEvents, private event::TimerEvents, privat
   Waiter& waiter_;
   const Wish wish_;
   State state_ = State::kQueued;
-  Pool* pool_ = nullptr;            // entered, while dialling or granted
-  TimePoint since_;                 // queued or dialling
+  Pool* pool_ = nullptr;  // entered, while dialling or granted
+  TimePoint since_;       // queued or dialling
   Lease lease_;
   event::Timer timer_;
   event::Soon soon_;

@@ -1,6 +1,6 @@
-// Turnstile: lets the workers of one upstream tell each other that a place under max_in_flight is free.
-// Shared by all workers' clusters of that name; made by the control thread. A worker with requests in
-// its queue says so; a worker that gives a permit back wakes one of them.
+// Turnstile: lets the workers of one upstream tell each other that a place under max_in_flight is
+// free. Shared by all workers' clusters of that name; made by the control thread. A worker with
+// requests in its queue says so; a worker that gives a permit back wakes one of them.
 #pragma once
 
 #include <atomic>
@@ -18,7 +18,8 @@ class Turnstile {
   // Requires: the place is not used afterwards.
   void leave(size_t place);
   void set_waiting(size_t place, bool waiting);
-  // Called by the worker at `place` after it gave back a permit: wakes the next other one that waits.
+  // Called by the worker at `place` after it gave back a permit: wakes the next other one that
+  // waits.
   void pass_on(size_t place);
 
  private:
@@ -28,8 +29,8 @@ class Turnstile {
   };
   std::atomic<uint32_t> waiting_{0};  // so that nobody locks while nobody waits
   std::mutex mutex_;
-  std::vector<Seat> seats_;           // guarded by mutex_
-  size_t next_ = 0;                   // guarded by mutex_
+  std::vector<Seat> seats_;  // guarded by mutex_
+  size_t next_ = 0;          // guarded by mutex_
 };
 
 }  // namespace sluice::upstream
