@@ -1,9 +1,9 @@
 // compress: answers are compressed on their way to a client that asked for it, in bounded memory.
 //
-//   compress:                             # all with these defaults
-//     codings:  [ zstd, br, gzip ]        # the order decides between equal q-values
-//     min_size: 1KiB                      # smaller is left alone; an unknown length is large enough
-//     types:    [ "text/*", … ]           # "a/b", "a/*", "*+json"; the usual ones: negotiation.cc
+//   compress:                            # all with these defaults
+//     codings:  [ zstd, br, gzip ]       # the order decides between equal q-values
+//     min_size: 1KiB                     # smaller is left alone; an unknown length is large enough
+//     types:    [ "text/*", … ]          # "a/b", "a/*", "*+json"; the usual ones: negotiation.cc
 //     levels:   { gzip: 5, br: 4, zstd: 3 }
 //
 // What might have been compressed gets Vary: Accept-Encoding also when it was not. A strong ETag

@@ -1,6 +1,7 @@
 // What a codec's connection and its owner say to each other. ServerConnection (towards a client) is
 // owned by a session, ClientConnection (towards an upstream) by a pool. Both own their transport.
-// One thread. The owner destroys a connection only on a later tick than on_over() (loop.defer_delete).
+// One thread. The owner destroys a connection only on a later tick than on_over()
+// (loop.defer_delete).
 #pragma once
 
 #include <memory>
@@ -17,21 +18,21 @@ struct ServerLimits {
   uint64_t request_line = 16 * 1024;
   uint64_t header_block = 64 * 1024;  // without the request line
   uint32_t header_count = 200;
-  uint64_t requests = 0;              // per connection; 0: no limit
+  uint64_t requests = 0;                           // per connection; 0: no limit
   Duration first_byte = std::chrono::seconds(60);  // connected, and nothing sent yet
-  Duration header = std::chrono::seconds(10);  // first byte of a head to its last
-  Duration idle = std::chrono::seconds(75);    // between requests
-  Duration body = std::chrono::seconds(30);    // between two reads of a body
-  uint64_t body_rate = 0;                      // bytes a second, averaged from the 10th second on; 0: none
-  Duration send = std::chrono::seconds(30);    // between two writes
-  Duration linger = std::chrono::seconds(5);   // after our FIN, for the client's
-  uint64_t linger_bytes = 1 << 20;             // discarded at most while lingering
+  Duration header = std::chrono::seconds(10);      // first byte of a head to its last
+  Duration idle = std::chrono::seconds(75);        // between requests
+  Duration body = std::chrono::seconds(30);        // between two reads of a body
+  uint64_t body_rate = 0;  // bytes a second, averaged from the 10th second on; 0: none
+  Duration send = std::chrono::seconds(30);   // between two writes
+  Duration linger = std::chrono::seconds(5);  // after our FIN, for the client's
+  uint64_t linger_bytes = 1 << 20;            // discarded at most while lingering
 };
 
 // A request that the codec answered by itself because nobody above may see it.
 struct Rejection {
   int status = 400;
-  std::string_view reason;  // for log and dropped_total: "malformed_header", "header_too_large", ...
+  std::string_view reason;  // for log and dropped_total: "malformed_header", "version", ...
   std::string_view method;  // as far as they were understood; may be empty
   std::string_view target;
 };
@@ -41,8 +42,8 @@ class ServerOwner {
   // A whole head is in. Answers who hears of this stream from now on.
   virtual ServerEvents& on_request(ServerStream& stream, RequestHead&& head) = 0;
   virtual void on_rejected(const Rejection& rejection) = 0;
-  // Between requests with nothing in the buffers (true), or no longer (false): for the owner's books;
-  // it may come from inside finish(), and order nothing.
+  // Between requests with nothing in the buffers (true), or no longer (false): for the owner's
+  // books; it may come from inside finish(), and order nothing.
   virtual void on_idle(bool idle) = 0;
   // The connection is closed. Destroy it on a later tick.
   virtual void on_over() = 0;
@@ -62,9 +63,9 @@ class ServerConnection : public event::Deferred {
 
 class ClientOwner {
  public:
-  // The stream that was leased is over; the connection may be leased again if `reusable`, else it is
-  // over, too (on_over() does not follow). Comes from inside finish() and reset(): the owner takes it
-  // back, and nobody waiting is called before a later tick.
+  // The stream that was leased is over; the connection may be leased again if `reusable`, else it
+  // is over, too (on_over() does not follow). Comes from inside finish() and reset(): the owner
+  // takes it back, and nobody waiting is called before a later tick.
   virtual void on_stream_over(bool reusable) = 0;
   // While idle: the other side closed, or sent what nobody asked for. Destroy on a later tick.
   virtual void on_over() = 0;
@@ -76,8 +77,8 @@ class ClientOwner {
 struct ClientLimits {
   uint64_t header_block = 256 * 1024;
   uint32_t header_count = 1000;
-  uint32_t interim = 100;                      // 1xx per answer
-  Duration send = std::chrono::seconds(60);    // between two writes
+  uint32_t interim = 100;                    // 1xx per answer
+  Duration send = std::chrono::seconds(60);  // between two writes
 };
 
 class ClientConnection : public event::Deferred {

@@ -18,14 +18,14 @@ namespace sluice::http {
 enum class HeaderId : uint8_t {
   kOther,
   kAccept, kAcceptEncoding, kAcceptRanges, kAge, kAllow, kAuthorization, kCacheControl, kConnection,
-  kContentDisposition, kContentEncoding, kContentLength, kContentRange, kContentType, kCookie, kDate,
-  kETag, kExpect, kExpires, kForwarded, kHost, kHttp2Settings, kIdempotencyKey, kIfMatch,
-  kIfModifiedSince, kIfNoneMatch, kIfRange, kIfUnmodifiedSince, kKeepAlive, kLastModified, kLink, kLocation, kMaxForwards,
-  kOrigin, kPriority, kProxy, kProxyAuthenticate, kProxyAuthorization, kProxyConnection, kRange, kReferer,
-  kRetryAfter, kSecWebSocketAccept, kSecWebSocketKey, kServer, kSetCookie, kTe, kTraceparent, kTrailer,
-  kTransferEncoding, kUpgrade, kUserAgent, kVary, kVia, kWwwAuthenticate, kXAccelBuffering,
-  kXAccelRedirect, kXAmznTraceId, kXForwardedFor, kXForwardedHost, kXForwardedPort, kXForwardedProto,
-  kXRealIp, kXRequestId,
+  kContentDisposition, kContentEncoding, kContentLength, kContentRange, kContentType, kCookie,
+  kDate, kETag, kExpect, kExpires, kForwarded, kHost, kHttp2Settings, kIdempotencyKey, kIfMatch,
+  kIfModifiedSince, kIfNoneMatch, kIfRange, kIfUnmodifiedSince, kKeepAlive, kLastModified, kLink,
+  kLocation, kMaxForwards, kOrigin, kPriority, kProxy, kProxyAuthenticate, kProxyAuthorization,
+  kProxyConnection, kRange, kReferer, kRetryAfter, kSecWebSocketAccept, kSecWebSocketKey, kServer,
+  kSetCookie, kTe, kTraceparent, kTrailer, kTransferEncoding, kUpgrade, kUserAgent, kVary, kVia,
+  kWwwAuthenticate, kXAccelBuffering, kXAccelRedirect, kXAmznTraceId, kXForwardedFor,
+  kXForwardedHost, kXForwardedPort, kXForwardedProto, kXRealIp, kXRequestId,
   kCount_,
 };
 // clang-format on

@@ -4,12 +4,12 @@
 //   sending:    head -> body* -> end          receiving:  head -> (body*) -> end
 //   either side may break off:  on_broken     we may break off:  reset()
 //
-// Sending only queues; flush() moves the queue towards the socket, so that head, body and end cost one
-// write. Receiving is pulled: on_readable() says that read_body() has something, which is taken until
-// it says kBlocked. Nothing is read from the socket that nobody asked for.
-// The codec owns the stream. Whoever uses it says finish() (or reset()) exactly once as the last word;
-// the reference is dead from then on, and no news comes after it. News never comes from inside a call
-// on the stream. One thread.
+// Sending only queues; flush() moves the queue towards the socket, so that head, body and end cost
+// one write. Receiving is pulled: on_readable() says that read_body() has something, which is taken
+// until it says kBlocked. Nothing is read from the socket that nobody asked for.
+// The codec owns the stream. Whoever uses it says finish() (or reset()) exactly once as the last
+// word; the reference is dead from then on, and no news comes after it. News never comes from
+// inside a call on the stream. One thread.
 #pragma once
 
 #include <cstdint>
@@ -60,8 +60,8 @@ class StreamEvents {
  public:
   virtual void on_readable() = 0;
   virtual void on_writable() = 0;
-  // The other side left or broke the protocol, or a timeout of the codec's passed. The stream is still
-  // there: say reset() (or, if an answer can still be sent, send it and finish()).
+  // The other side left or broke the protocol, or a timeout of the codec's passed. The stream is
+  // still there: say reset() (or, if an answer can still be sent, send it and finish()).
   virtual void on_broken(const Error& error) = 0;
 
  protected:

@@ -97,8 +97,9 @@ TEST_CASE("timers: random deadlines up to days fire within a millisecond of thei
   std::vector<std::unique_ptr<Recorder>> all;
   std::vector<TimePoint> due;
   for (int i = 0; i < 500; ++i) {
-    const auto wait = Duration(static_cast<int64_t>(std::uniform_real_distribution<>(0, 1)(random) *
-                                                    1e6 * std::pow(10, static_cast<int>(random() % 9))));
+    const double part = std::uniform_real_distribution<>(0, 1)(random);
+    const double most = 1e6 * std::pow(10, static_cast<int>(random() % 9));
+    const auto wait = Duration(static_cast<int64_t>(part * most));
     all.push_back(std::make_unique<Recorder>(timers));
     all.back()->timer.arm(wait);
     due.push_back(kStart + wait);
