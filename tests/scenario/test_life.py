@@ -240,6 +240,8 @@ class Drain(Scenario):
                 response = idle.get("/")  # was not closed, and is answered
                 self.assertEqual((response.status, response.get("connection").lower()), (200, "close"))
                 idle.at_end()
+                for client in (idle, fresh):  # sluice lingers for the client's FIN, within bounds
+                    client.close()
                 self.assertEqual(sluice.wait(), 0)
 
     def test_it_ends_on_evidence_and_not_before(self):
@@ -276,6 +278,7 @@ class Drain(Scenario):
             response = client.response()
             self.assertEqual((response.body, response.get("connection").lower()), (b"in the end", "close"))
             client.at_end()
+            client.close()
             self.assertEqual(sluice.wait(), 0)
 
     def test_a_second_signal_skips_the_waiting_but_not_the_requests(self):
