@@ -86,8 +86,11 @@ class Bodies(Scenario):
             client = sluice.client()
             client.ask("/", "POST", headers={"Transfer-Encoding": "chunked"})
             client.send(chunks(b"one", b"two"))
-            request = origin.accept().request()
+            served = origin.accept()
+            request = served.request()
             self.assertEqual((request.body, request.get("content-length")), (b"onetwo", "6"))
+            served.send(answer("ok"))
+            self.assertEqual(client.response().status, 200)
 
     def test_head_gets_the_head_only(self):
         reply = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nX-A: b\r\n\r\n"
@@ -188,8 +191,11 @@ class Targets(Scenario):
         with Origin() as origin, Sluice.before(origin) as sluice:
             client = sluice.client()
             client.ask("http://other.example/p?q=1", host="other.example")
-            request = origin.accept().request()
+            served = origin.accept()
+            request = served.request()
             self.assertEqual((request.target, request.get("host")), ("/p?q=1", "other.example"))
+            served.send(answer("ok"))
+            self.assertEqual(client.response().status, 200)
 
     def test_options_asterisk(self):
         with Origin(echo) as origin, Sluice.before(origin) as sluice:
