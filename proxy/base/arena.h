@@ -46,7 +46,8 @@ class Arena {
     left_ = chunk;
   }
 
-  static constexpr size_t kChunk = 2048;
+  // Most heads fit in one, and malloc has those of up to 1 KiB at hand.
+  static constexpr size_t kChunk = 1000;
   std::vector<std::unique_ptr<char[]>> chunks_;
   char* next_ = nullptr;
   size_t left_ = 0;

@@ -16,6 +16,7 @@
 #include <optional>
 #include <span>
 
+#include "proxy/base/recycled.h"
 #include "proxy/event/timers.h"
 #include "proxy/exchange/answers.h"
 #include "proxy/exchange/attempt.h"
@@ -51,6 +52,7 @@ struct ClientInfo {
 };
 
 class Exchange final : public event::Deferred,
+                       public Recycled<Exchange>,
                        private http::ServerEvents,
                        private AttemptEvents,
                        private filter::FilterHost,

@@ -140,7 +140,8 @@ void H1Server::begin_stream(RequestHead&& head) {
   r.http10 = head.version == Version::kHttp10;
   r.to_head = head.is("HEAD");
   r.continue_owed = head.expects_continue;
-  r.close = !framing->keep_alive || (limits_.requests > 0 && requests_ >= limits_.requests);
+  r.client_closes = !framing->keep_alive;
+  r.close = r.client_closes || (limits_.requests > 0 && requests_ >= limits_.requests);
   if (framing->body != BodyFraming::kNone) {
     const HeadLimits trailers{limits_.request_line, limits_.header_block, limits_.header_count};
     r.decoder = BodyDecoder(framing->body, head.body.length, trailers);
@@ -203,6 +204,9 @@ void H1Server::settle() {
   Request& r = *request_;
   if (!write_out() || !discard_body()) return end();
   if (!r.out.empty()) return;
+  // RFC 9112 §9.6: lingering is for clients that may still send. One that asked for the end does not,
+  // and nothing of it is unread.
+  if (r.close && r.client_closes && r.is_received() && r.in.empty()) return end();
   if (r.close) return linger();
   if (r.is_received()) return next_request();
   if (deadline_ == TimePoint::max()) deadline_ = timers_.now() + limits_.linger;

@@ -2,7 +2,9 @@
 
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -12,6 +14,16 @@ namespace {
 
 constexpr size_t kMostPieces = 64;               // per writev
 constexpr uint64_t kMostSendfile = 1024 * 1024;  // per call: fairness between connections
+
+// Through syscall(): libc's own are cancellation points, which costs each call two atomic operations
+// in a process of several threads.
+ssize_t receive(int fd, char* into, size_t room) {
+  return ::syscall(SYS_recvfrom, fd, into, room, 0, nullptr, nullptr);
+}
+
+ssize_t send(int fd, const msghdr& message, int flags) {
+  return ::syscall(SYS_sendmsg, fd, &message, flags);
+}
 
 Io io_failed(int number) {
   if (number == EAGAIN || number == EWOULDBLOCK) return {Io::State::kBlocked, 0, 0};
@@ -45,7 +57,7 @@ Io PlainTransport::read(char* into, size_t room) {
   if (!readable_) return {Io::State::kBlocked, 0, 0};
   ssize_t n = 0;
   do {
-    n = ::recv(fd_.get(), into, room, 0);
+    n = receive(fd_.get(), into, room);
   } while (n < 0 && errno == EINTR);
   if (n > 0) {
     const auto count = static_cast<size_t>(n);
@@ -77,7 +89,7 @@ Io PlainTransport::write_memory(Chain& bytes) {
   message.msg_iovlen = count;
   ssize_t n = 0;
   do {
-    n = ::sendmsg(fd_.get(), &message, MSG_NOSIGNAL | (file_next ? MSG_MORE : 0));
+    n = send(fd_.get(), message, MSG_NOSIGNAL | (file_next ? MSG_MORE : 0));
   } while (n < 0 && errno == EINTR);
   if (n < 0) return io_failed(errno);
   const auto sent = static_cast<size_t>(n);
