@@ -36,9 +36,11 @@ void IoWatcher::stop() {
 void IoWatcher::trampoline(evutil_socket_t, short what, void* self) noexcept {
   auto* watcher = static_cast<IoWatcher*>(self);
   if (watcher->events_ == nullptr) return;
-  watcher->loop_->begin_round();
+  Loop& loop = *watcher->loop_;
+  loop.begin_round();
   watcher->events_->on_io(
       IoReady{(what & EV_READ) != 0, (what & EV_WRITE) != 0, (what & EV_CLOSED) != 0});
+  loop.end_tick();  // the watcher may be gone by now
 }
 
 }  // namespace sluice::event

@@ -10,9 +10,11 @@
 namespace sluice::net {
 namespace {
 
+// Only a refusal proves that nobody does: not a full backlog, a socket of another kind, or one that
+// we may not connect to.
 bool answers(const SocketAddress& address) {
   const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  return ::connect(probe.get(), address.data(), address.size()) == 0 || errno == EAGAIN;
+  return ::connect(probe.get(), address.data(), address.size()) == 0 || errno != ECONNREFUSED;
 }
 
 void set_option(int fd, int level, int name) {

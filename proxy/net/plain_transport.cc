@@ -21,7 +21,13 @@ ssize_t receive(int fd, char* into, size_t room) {
   return ::syscall(SYS_recvfrom, fd, into, room, 0, nullptr, nullptr);
 }
 
-ssize_t send(int fd, const msghdr& message, int flags) {
+ssize_t send(int fd, iovec* pieces, size_t count, int flags) {
+  if (count == 1) {
+    return ::syscall(SYS_sendto, fd, pieces->iov_base, pieces->iov_len, flags, nullptr, 0);
+  }
+  msghdr message{};
+  message.msg_iov = pieces;
+  message.msg_iovlen = count;
   return ::syscall(SYS_sendmsg, fd, &message, flags);
 }
 
@@ -84,12 +90,9 @@ Io PlainTransport::write_memory(Chain& bytes) {
     pieces[count++] = iovec{const_cast<char*>(piece.data), static_cast<size_t>(piece.size)};
     total += static_cast<size_t>(piece.size);
   }
-  msghdr message{};
-  message.msg_iov = pieces;
-  message.msg_iovlen = count;
   ssize_t n = 0;
   do {
-    n = send(fd_.get(), message, MSG_NOSIGNAL | (file_next ? MSG_MORE : 0));
+    n = send(fd_.get(), pieces, count, MSG_NOSIGNAL | (file_next ? MSG_MORE : 0));
   } while (n < 0 && errno == EINTR);
   if (n < 0) return io_failed(errno);
   const auto sent = static_cast<size_t>(n);
