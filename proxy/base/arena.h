@@ -1,6 +1,5 @@
-// Arena: bytes that live as long as one message. Strings are copied in once and named by views,
-// which stay valid when the arena moves. Owned by a message head; its size is bounded by the head's
-// limits.
+// Arena: bytes that live as long as one message. Strings are copied in once and named by views, which
+// stay valid when the arena moves. Owned by a message head; its size is bounded by the head's limits.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +7,8 @@
 #include <memory>
 #include <string_view>
 #include <utility>
-#include <vector>
+
+#include "proxy/base/recycled.h"
 
 namespace sluice {
 
@@ -17,7 +17,8 @@ class Arena {
   Arena() = default;
   Arena(Arena&& other) noexcept { *this = std::move(other); }
   Arena& operator=(Arena&& other) noexcept {
-    chunks_ = std::exchange(other.chunks_, {});
+    chunks_ = std::move(other.chunks_);
+    large_ = std::move(other.large_);
     next_ = std::exchange(other.next_, nullptr);
     left_ = std::exchange(other.left_, 0);
     return *this;
@@ -25,7 +26,8 @@ class Arena {
 
   // Room for `size` bytes, not cleared.
   char* allocate(size_t size) {
-    if (size > left_) grow(size);
+    if (size > kChunk) return allocate_large(size);
+    if (size > left_) grow();
     char* at = next_;
     next_ += size;
     left_ -= size;
@@ -39,16 +41,34 @@ class Arena {
   }
 
  private:
-  void grow(size_t size) {
-    const size_t chunk = size > kChunk ? size : kChunk;
-    chunks_.push_back(std::unique_ptr<char[]>(new char[chunk]));
-    next_ = chunks_.back().get();
-    left_ = chunk;
+  static constexpr size_t kChunk = 1024;  // most heads fit in one
+  // Lists end where they began: each link owns the one made before it.
+  struct Chunk : Recycled<Chunk> {
+    std::unique_ptr<Chunk> before;
+    char bytes[kChunk];
+  };
+  struct Large {
+    std::unique_ptr<Large> before;
+    std::unique_ptr<char[]> bytes;
+  };
+
+  void grow() {
+    std::unique_ptr<Chunk> chunk(new Chunk);  // default-initialized: the bytes are not cleared
+    chunk->before = std::move(chunks_);
+    chunks_ = std::move(chunk);
+    next_ = chunks_->bytes;
+    left_ = kChunk;
+  }
+  char* allocate_large(size_t size) {
+    auto large = std::make_unique<Large>();
+    large->before = std::move(large_);
+    large->bytes.reset(new char[size]);
+    large_ = std::move(large);
+    return large_->bytes.get();
   }
 
-  // Most heads fit in one, and malloc has those of up to 1 KiB at hand.
-  static constexpr size_t kChunk = 1000;
-  std::vector<std::unique_ptr<char[]>> chunks_;
+  std::unique_ptr<Chunk> chunks_;
+  std::unique_ptr<Large> large_;
   char* next_ = nullptr;
   size_t left_ = 0;
 };

@@ -7,6 +7,12 @@
 #include "proxy/base/assert.h"
 
 namespace sluice {
+namespace {
+
+// So little is cheaper copied behind what is there than written as a piece of its own.
+constexpr size_t kCopied = 1024;
+
+}  // namespace
 
 Chain::Chain(Chain&& other) noexcept {
   *this = std::move(other);
@@ -51,6 +57,11 @@ void Chain::append(BlockRef block, const char* data, size_t size) {
       last.size += size;
       return;
     }
+    if (char* end = size <= kCopied ? tail_room(size) : nullptr) {
+      std::memcpy(end, data, size);
+      last.size += size;
+      return;
+    }
   }
   Piece& piece = push();
   piece = Piece{std::move(block), data, nullptr, 0, size};
@@ -82,14 +93,18 @@ void Chain::append_copy(std::string_view bytes) {
   }
 }
 
+// Where `size` more bytes fit behind the last piece; null when they do not, or its block is shared.
+char* Chain::tail_room(size_t size) {
+  Piece& last = pieces_[first_ + count_ - 1];
+  if (last.is_file() || last.block->is_shared()) return nullptr;
+  char* end = const_cast<char*>(last.data) + last.size;
+  const auto room = static_cast<size_t>(last.block->data() + last.block->capacity() - end);
+  return room >= size ? end : nullptr;
+}
+
 char* Chain::prepare(size_t size) {
   if (count_ > 0) {
-    Piece& last = pieces_[first_ + count_ - 1];
-    if (!last.is_file() && !last.block->is_shared()) {
-      char* end = const_cast<char*>(last.data) + last.size;
-      if (static_cast<size_t>(last.block->data() + last.block->capacity() - end) >= size)
-        return end;
-    }
+    if (char* end = tail_room(size)) return end;
   }
   prepared_ = size <= Block::kSize ? BlockRef::make() : BlockRef::make(size);
   return prepared_->data();

@@ -41,7 +41,7 @@ class Chain {
   // What the pieces pin: whole blocks, however little of each is used.
   bool starts_with_file() const { return count_ != 0 && front().is_file(); }
 
-  void append(BlockRef block, const char* data, size_t size);  // no copy
+  void append(BlockRef block, const char* data, size_t size);  // copied only when small
   void append_copy(std::string_view bytes);  // fills the tail block where it may, else a new one
   // `size` contiguous bytes at the tail to be written to, then commit(n <= size). For serializers.
   char* prepare(size_t size);
@@ -63,6 +63,7 @@ class Chain {
 
  private:
   Piece& push();
+  char* tail_room(size_t size);
 
   // A small vector used as a queue: pieces_[first_ .. first_ + count_).
   std::unique_ptr<Piece[]> pieces_;

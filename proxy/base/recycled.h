@@ -41,7 +41,7 @@ class Recycled {
       count = kMostSpare;  // what dies later in this thread's end goes straight back
     }
   };
-  static constexpr size_t kMostSpare = 32;
+  static constexpr size_t kMostSpare = 128;
   static inline thread_local Spares spares;
 };
 

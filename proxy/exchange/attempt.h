@@ -8,6 +8,7 @@
 
 #include <optional>
 
+#include "proxy/base/recycled.h"
 #include "proxy/event/timers.h"
 #include "proxy/exchange/outcome.h"
 #include "proxy/http/stream.h"
@@ -37,6 +38,7 @@ class AttemptEvents {
 };
 
 class Attempt final : public event::Deferred,
+                      public Recycled<Attempt>,
                       private upstream::Waiter,
                       private http::ClientEvents,
                       private event::TimerEvents {

@@ -132,6 +132,16 @@ Flow ResponseRelay::pump() {
   return client_.unsent() == 0 ? Flow::kDone : Flow::kWaitsForSink;
 }
 
+// Where the store takes no more (its share of the disk is used up, the disk is full), the rest comes at
+// the client's pace; what is here already queues there, once.
+void ResponseRelay::hold_back(Chain&& bytes) {
+  if (store_.append(std::move(bytes), false)) return;
+  buffered_ = false;
+  give(store_.take());
+  give(std::move(bytes));
+  client_.flush();
+}
+
 // What is stored goes first; then straight through while the client takes it; else into the store,
 // as long as the answer may be buffered and the store has room.
 Flow ResponseRelay::pump_upstream() {
@@ -152,8 +162,7 @@ Flow ResponseRelay::pump_upstream() {
       give(std::move(bytes));
       if (got == http::BodyRead::kSome) client_.flush();
     } else {
-      auto stored = store_.append(std::move(bytes), false);
-      if (!stored) return fail(outcome_of_store(stored.error()));
+      hold_back(std::move(bytes));
     }
     if (last) {
       trailers_ = std::move(upstream_->trailers());

@@ -75,6 +75,7 @@ class ResponseRelay {
   Flow pump_upstream();
   Flow pump_local();
   void give(Chain&& bytes);
+  void hold_back(Chain&& bytes);
   Flow fail(const Outcome& outcome);
   bool client_has_room() const { return client_.unsent() < limits_.memory.count; }
 

@@ -4,13 +4,14 @@
 
 #include <optional>
 
+#include "proxy/base/recycled.h"
 #include "proxy/http/body_decoder.h"
 #include "proxy/http/h1_server.h"
 #include "proxy/http/intake.h"
 
 namespace sluice::http {
 
-struct H1Server::Request {
+struct H1Server::Request : Recycled<H1Server::Request> {
   enum class Sending : uint8_t { kHead, kBody, kEnd };
   // kWanted: read_body() said kBlocked, on_readable() is owed. Only then the client's clock runs.
   enum class Receiving : uint8_t { kBody, kWanted, kEnd, kBroken };
