@@ -21,7 +21,7 @@ RUN mkdir -p /out/etc/sluice /out/run/sluice /out/vol/static /out/tmp \
  && ldd /out/sluice | awk '$2 == "=>" && $3 ~ /^\// { print $3 } $1 ~ /^\// { print $1 }' \
   | xargs -I{} cp -L --parents {} /out \
  && chown 65532:65532 /out/run/sluice && chmod 1777 /out/tmp \
- && /out/sluice check -c /out/etc/sluice/sluice.yaml
+ && chroot /out /sluice check -c /etc/sluice/sluice.yaml
 
 FROM scratch
 COPY --from=build /out/ /
