@@ -1,5 +1,6 @@
-// Arena: bytes that live as long as one message. Strings are copied in once and named by views, which
-// stay valid when the arena moves. Owned by a message head; its size is bounded by the head's limits.
+// Arena: bytes that live as long as one message. Strings are copied in once and named by views,
+// which stay valid when the arena moves. Owned by a message head; its size is bounded by the head's
+// limits.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// Recycled: storage of objects that come and go with every request: each thread keeps a few of a type
-// for the next, instead of asking malloc for a kilobyte and more. Inherit from it:
+// Recycled: storage of objects that come and go with every request: each thread keeps a few of a
+// type for the next, instead of asking malloc for a kilobyte and more. Inherit from it:
 //   class Exchange : public Recycled<Exchange> { … };
 // Objects die on the thread that made them.
 #pragma once

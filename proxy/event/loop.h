@@ -40,8 +40,8 @@ class Loop final : private IoEvents {
   Timers& timers() { return timers_; }
   TimePoint now() const { return timers_.now(); }
   event_base* base() { return base_; }
-  // After each news, when nothing of ours is on the stack: what waits for the end of the tick. Right
-  // away and not once a round, so that a request's memory is still in the cache for the next.
+  // After each news, when nothing of ours is on the stack: what waits for the end of the tick.
+  // Right away and not once a round, so that a request's memory is still in the cache for the next.
   void end_tick();
   // Called before the first news of a round: refreshes now().
   void begin_round() {

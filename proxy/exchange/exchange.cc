@@ -28,26 +28,13 @@ Exchange::~Exchange() = default;
 void Exchange::advance() {
   for (Next next = Next::kGo; next == Next::kGo;) {
     switch (phase_) {  // the order here is the order of life
-      case Phase::kRoute:
-        next = route();
-        break;
-      case Phase::kFilter:
-        next = filter();
-        break;
-      case Phase::kReceive:
-        next = receive();
-        break;
-      case Phase::kAttempt:
-        next = attempt();
-        break;
-      case Phase::kRelay:
-        next = relay();
-        break;
-      case Phase::kFinish:
-        next = finish();
-        break;
-      case Phase::kOver:
-        return;
+      case Phase::kRoute: next = route(); break;
+      case Phase::kFilter: next = filter(); break;
+      case Phase::kReceive: next = receive(); break;
+      case Phase::kAttempt: next = attempt(); break;
+      case Phase::kRelay: next = relay(); break;
+      case Phase::kFinish: next = finish(); break;
+      case Phase::kOver: return;
     }
   }
 }
@@ -72,14 +59,9 @@ Exchange::Next Exchange::route() {
 
 Exchange::Next Exchange::filter() {
   switch (filters_.on_request(*this, request_)) {
-    case filter::Verdict::kWait:
-      return Next::kWait;
-    case filter::Verdict::kAnswered:
-      phase_ = Phase::kRelay;
-      break;
-    case filter::Verdict::kContinue:
-      phase_ = Phase::kReceive;
-      break;
+    case filter::Verdict::kWait: return Next::kWait;
+    case filter::Verdict::kAnswered: phase_ = Phase::kRelay; break;
+    case filter::Verdict::kContinue: phase_ = Phase::kReceive; break;
   }
   return Next::kGo;
 }
@@ -102,13 +84,9 @@ Exchange::Next Exchange::receive() {
   }
   if (!request_.body.is_none() && !streams_request()) {
     switch (request_relay_->pump_to_store()) {
-      case Flow::kDone:
-        break;
-      case Flow::kFailed:
-        fail(request_relay_->outcome());
-        return Next::kGo;
-      default:
-        return Next::kWait;
+      case Flow::kDone: break;
+      case Flow::kFailed: fail(request_relay_->outcome()); return Next::kGo;
+      default: return Next::kWait;
     }
   }
   phase_ = Phase::kAttempt;
@@ -155,18 +133,10 @@ Exchange::Next Exchange::relay() {
   const bool reads_upstream = attempt_ != nullptr && attempt_->is_leased();
   if (reads_upstream && response_relay_->source_ended()) end_attempt();
   switch (flow) {
-    case Flow::kDone:
-      phase_ = Phase::kFinish;
-      return Next::kGo;
-    case Flow::kFailed:
-      break_off(response_relay_->outcome());
-      return Next::kGo;
-    case Flow::kYields:
-      turn_.arm(Duration{0});
-      return Next::kWait;
-    case Flow::kWaitsForSource:
-      attempt_->expect_bytes();
-      return Next::kWait;
+    case Flow::kDone: phase_ = Phase::kFinish; return Next::kGo;
+    case Flow::kFailed: break_off(response_relay_->outcome()); return Next::kGo;
+    case Flow::kYields: turn_.arm(Duration{0}); return Next::kWait;
+    case Flow::kWaitsForSource: attempt_->expect_bytes(); return Next::kWait;
     case Flow::kWaitsForSink:
       if (reads_upstream) attempt_->expect_nothing();
       return Next::kWait;

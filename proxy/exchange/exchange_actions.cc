@@ -52,18 +52,10 @@ void Exchange::take_upstream(size_t index) {
 void Exchange::act() {
   const config::Route& config = *route_->config;
   switch (config.action) {
-    case config::Action::kStatic:
-      serve_file();
-      break;
-    case config::Action::kRedirect:
-      redirect();
-      break;
-    case config::Action::kRespond:
-      respond(config.respond);
-      break;
-    case config::Action::kUpstream:
-      SLUICE_ASSERT(false);
-      break;
+    case config::Action::kStatic: serve_file(); break;
+    case config::Action::kRedirect: redirect(); break;
+    case config::Action::kRespond: respond(config.respond); break;
+    case config::Action::kUpstream: SLUICE_ASSERT(false); break;
   }
   if (cluster_ == nullptr) phase_ = Phase::kRelay;
 }

@@ -58,18 +58,11 @@ void Exchange::send_request() {
 // Streaming: moves what the client has sent on. False: it failed, and the phase has changed.
 bool Exchange::pump_request() {
   switch (request_relay_->pump_to(attempt_->stream())) {
-    case Flow::kDone:
-      request_sent_ = true;
-      break;
-    case Flow::kYields:
-      turn_.arm(Duration{0});
-      break;
-    case Flow::kFailed:
-      fail(request_relay_->outcome());
-      return false;
+    case Flow::kDone: request_sent_ = true; break;
+    case Flow::kYields: turn_.arm(Duration{0}); break;
+    case Flow::kFailed: fail(request_relay_->outcome()); return false;
     case Flow::kWaitsForSource:
-    case Flow::kWaitsForSink:
-      break;
+    case Flow::kWaitsForSink: break;
   }
   // An upload that moves is not an application that does not answer.
   if (phase_ == Phase::kAttempt) attempt_->expect_head();

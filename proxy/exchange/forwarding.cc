@@ -27,13 +27,11 @@ bool is_unsafe(const Headers::Field& field) {
   switch (field.id) {
     case HeaderId::kProxy:
     case HeaderId::kXAccelBuffering:
-    case HeaderId::kXAccelRedirect:
-      return true;
+    case HeaderId::kXAccelRedirect: return true;
     case HeaderId::kOther:
       return field.name.find('_') != std::string_view::npos ||
              starts_with_lower(field.name, "x-accel-");
-    default:
-      return false;
+    default: return false;
   }
 }
 
@@ -45,10 +43,8 @@ bool is_spoofable(const Headers::Field& field) {
     case 'x':
       return starts_with_lower(field.name, "x-forwarded-") || iequals(field.name, "x-scheme") ||
              iequals(field.name, "x-url-scheme");
-    case 'f':
-      return iequals(field.name, "front-end-https");
-    default:
-      return false;
+    case 'f': return iequals(field.name, "front-end-https");
+    default: return false;
   }
 }
 
@@ -70,26 +66,16 @@ struct Survey {
 
 Survey::Seen* slot_for(Survey& survey, HeaderId id) {
   switch (id) {
-    case HeaderId::kXForwardedFor:
-      return &survey.forwarded_for;
-    case HeaderId::kXForwardedProto:
-      return &survey.proto;
-    case HeaderId::kXForwardedHost:
-      return &survey.host;
-    case HeaderId::kXForwardedPort:
-      return &survey.port;
-    case HeaderId::kForwarded:
-      return &survey.forwarded;
-    case HeaderId::kXRealIp:
-      return &survey.real_ip;
-    case HeaderId::kXRequestId:
-      return &survey.request_id;
-    case HeaderId::kVia:
-      return &survey.via;
-    case HeaderId::kMaxForwards:
-      return &survey.max_forwards;
-    default:
-      return nullptr;
+    case HeaderId::kXForwardedFor: return &survey.forwarded_for;
+    case HeaderId::kXForwardedProto: return &survey.proto;
+    case HeaderId::kXForwardedHost: return &survey.host;
+    case HeaderId::kXForwardedPort: return &survey.port;
+    case HeaderId::kForwarded: return &survey.forwarded;
+    case HeaderId::kXRealIp: return &survey.real_ip;
+    case HeaderId::kXRequestId: return &survey.request_id;
+    case HeaderId::kVia: return &survey.via;
+    case HeaderId::kMaxForwards: return &survey.max_forwards;
+    default: return nullptr;
   }
 }
 

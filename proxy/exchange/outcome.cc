@@ -5,18 +5,12 @@ namespace {
 
 Outcome outcome_of_connect(const Error& error) {
   switch (error.code) {
-    case ErrorCode::kTimeout:
-      return {504, "connect_timeout"};
-    case ErrorCode::kRefused:
-      return {502, "connect_refused"};
-    case ErrorCode::kNotFound:
-      return {502, "connect_no_socket"};
-    case ErrorCode::kWouldBlock:
-      return {503, "connect_backlog_full", 1};
-    case ErrorCode::kNoDescriptor:
-      return {503, "no_descriptor", 1};
-    default:
-      return {502, "connect_failed"};
+    case ErrorCode::kTimeout: return {504, "connect_timeout"};
+    case ErrorCode::kRefused: return {502, "connect_refused"};
+    case ErrorCode::kNotFound: return {502, "connect_no_socket"};
+    case ErrorCode::kWouldBlock: return {503, "connect_backlog_full", 1};
+    case ErrorCode::kNoDescriptor: return {503, "no_descriptor", 1};
+    default: return {502, "connect_failed"};
   }
 }
 
@@ -28,54 +22,39 @@ Outcome outcome_of_upstream(Stage stage, const Error& error) {
     return {431, "uwsgi_block_too_large"};
   }
   switch (stage) {
-    case Stage::kQueue:
-      return {503, "queue_timeout", 1};
-    case Stage::kConnect:
-      return outcome_of_connect(error);
+    case Stage::kQueue: return {503, "queue_timeout", 1};
+    case Stage::kConnect: return outcome_of_connect(error);
     case Stage::kSend:
     case Stage::kFirstByte:
-    case Stage::kBody:
-      break;
+    case Stage::kBody: break;
   }
   switch (error.code) {
     case ErrorCode::kTimeout:
       if (stage == Stage::kSend) return {504, "send_timeout"};
       return stage == Stage::kBody ? Outcome{504, "between_bytes_timeout"}
                                    : Outcome{504, "first_byte_timeout"};
-    case ErrorCode::kMalformed:
-      return {502, "upstream_malformed"};
-    case ErrorCode::kTooLarge:
-      return {502, "upstream_head_too_large"};
-    case ErrorCode::kReset:
-      return {502, "upstream_reset"};
-    default:
-      return {502, "upstream_closed"};
+    case ErrorCode::kMalformed: return {502, "upstream_malformed"};
+    case ErrorCode::kTooLarge: return {502, "upstream_head_too_large"};
+    case ErrorCode::kReset: return {502, "upstream_reset"};
+    default: return {502, "upstream_closed"};
   }
 }
 
 Outcome outcome_of_client(const Error& error) {
   switch (error.code) {
-    case ErrorCode::kTimeout:
-      return {408, "client_timeout"};
-    case ErrorCode::kMalformed:
-      return {400, "malformed_body"};
-    case ErrorCode::kTooLarge:
-      return {413, "body_too_large"};
-    case ErrorCode::kReset:
-      return {499, "client_reset"};
-    default:
-      return {499, "client_closed"};
+    case ErrorCode::kTimeout: return {408, "client_timeout"};
+    case ErrorCode::kMalformed: return {400, "malformed_body"};
+    case ErrorCode::kTooLarge: return {413, "body_too_large"};
+    case ErrorCode::kReset: return {499, "client_reset"};
+    default: return {499, "client_closed"};
   }
 }
 
 Outcome outcome_of_store(const Error& error) {
   switch (error.code) {
-    case ErrorCode::kNoSpace:
-      return {507, "spill_no_space"};
-    case ErrorCode::kTooLarge:
-      return {413, "body_over_buffering_disk"};
-    default:
-      return {503, "spill_ceiling", 1};
+    case ErrorCode::kNoSpace: return {507, "spill_no_space"};
+    case ErrorCode::kTooLarge: return {413, "body_over_buffering_disk"};
+    default: return {503, "spill_ceiling", 1};
   }
 }
 

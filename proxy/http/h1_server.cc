@@ -204,8 +204,8 @@ void H1Server::settle() {
   Request& r = *request_;
   if (!write_out() || !discard_body()) return end();
   if (!r.out.empty()) return;
-  // RFC 9112 §9.6: lingering is for clients that may still send. One that asked for the end does not,
-  // and nothing of it is unread.
+  // RFC 9112 §9.6: lingering is for clients that may still send. One that asked for the end does
+  // not, and nothing of it is unread.
   if (r.close && r.client_closes && r.is_received() && r.in.empty()) return end();
   if (r.close) return linger();
   if (r.is_received()) return next_request();

@@ -62,8 +62,7 @@ Acceptor::Outcome Acceptor::accept_one() {
     return Outcome::kAccepted;
   }
   switch (errno) {
-    case EAGAIN:
-      return Outcome::kEmpty;
+    case EAGAIN: return Outcome::kEmpty;
     case EMFILE:
     case ENFILE:
     case ENOBUFS:
@@ -74,8 +73,7 @@ Acceptor::Outcome Acceptor::accept_one() {
       events_.on_accept_paused(error_from_errno(errno, Side::kUs, "accept"));
       return Outcome::kPaused;
     }
-    default:
-      return Outcome::kAccepted;  // the client gave up while queued (ECONNABORTED): the next
+    default: return Outcome::kAccepted;  // the client gave up while queued (ECONNABORTED): the next
   }
 }
 

@@ -15,8 +15,8 @@ namespace {
 constexpr size_t kMostPieces = 64;               // per writev
 constexpr uint64_t kMostSendfile = 1024 * 1024;  // per call: fairness between connections
 
-// Through syscall(): libc's own are cancellation points, which costs each call two atomic operations
-// in a process of several threads.
+// Through syscall(): libc's own are cancellation points, which costs each call two atomic
+// operations in a process of several threads.
 ssize_t receive(int fd, char* into, size_t room) {
   return ::syscall(SYS_recvfrom, fd, into, room, 0, nullptr, nullptr);
 }

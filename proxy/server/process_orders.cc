@@ -28,16 +28,11 @@ std::string joined(const std::vector<std::string>& lines) {
 
 std::string_view name_of(Drain::Stage stage) {
   switch (stage) {
-    case Drain::Stage::kServing:
-      return "serving";
-    case Drain::Stage::kAnnouncing:
-      return "announcing";
-    case Drain::Stage::kEmptying:
-      return "emptying";
-    case Drain::Stage::kFinishing:
-      return "finishing";
-    case Drain::Stage::kOver:
-      return "over";
+    case Drain::Stage::kServing: return "serving";
+    case Drain::Stage::kAnnouncing: return "announcing";
+    case Drain::Stage::kEmptying: return "emptying";
+    case Drain::Stage::kFinishing: return "finishing";
+    case Drain::Stage::kOver: return "over";
   }
   return "unknown";
 }
@@ -46,15 +41,10 @@ std::string_view name_of(Drain::Stage stage) {
 
 void Process::on_signal(int number) {
   switch (number) {
-    case SIGHUP:
-      reload([](bool, const std::string&) {});
-      return;
-    case SIGUSR1:
-      return reopen_logs();
-    case SIGUSR2:
-      return log_->warning("SIGUSR2: this version cannot upgrade in place");
-    default:
-      return begin_drain();
+    case SIGHUP: reload([](bool, const std::string&) {}); return;
+    case SIGUSR1: return reopen_logs();
+    case SIGUSR2: return log_->warning("SIGUSR2: this version cannot upgrade in place");
+    default: return begin_drain();
   }
 }
 
@@ -267,9 +257,7 @@ void Process::enter_stage(Drain::Stage stage) {
       metrics_->set_drain_state(observe::DrainState::kAnnouncing);
       for (const auto& worker : workers_) worker->announce_drain(true);
       break;
-    case Drain::Stage::kEmptying:
-      listeners_->hold_new_connections(*log_);
-      break;
+    case Drain::Stage::kEmptying: listeners_->hold_new_connections(*log_); break;
     case Drain::Stage::kFinishing:
       metrics_->set_drain_state(observe::DrainState::kFinishing);
       for (const auto& worker : workers_) {
@@ -277,8 +265,7 @@ void Process::enter_stage(Drain::Stage stage) {
       }
       break;
     case Drain::Stage::kOver:
-    case Drain::Stage::kServing:
-      break;
+    case Drain::Stage::kServing: break;
   }
 }
 

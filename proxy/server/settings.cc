@@ -11,15 +11,9 @@ unsigned worker_count(const config::Config& config) {
 observe::AccessLogOptions access_log_options(const config::AccessLog& config) {
   observe::AccessLogOptions options;
   switch (config.format) {
-    case config::LogFormat::kJson:
-      options.format = observe::AccessLogFormat::kJson;
-      break;
-    case config::LogFormat::kCombined:
-      options.format = observe::AccessLogFormat::kCombined;
-      break;
-    case config::LogFormat::kOff:
-      options.format = observe::AccessLogFormat::kOff;
-      break;
+    case config::LogFormat::kJson: options.format = observe::AccessLogFormat::kJson; break;
+    case config::LogFormat::kCombined: options.format = observe::AccessLogFormat::kCombined; break;
+    case config::LogFormat::kOff: options.format = observe::AccessLogFormat::kOff; break;
   }
   options.path = config.path;
   options.buffer = config.buffer;
@@ -30,18 +24,10 @@ observe::ProcessLogOptions process_log_options(const config::Log& config) {
   observe::ProcessLogOptions options;
   options.path = config.path;
   switch (config.level) {
-    case config::LogLevel::kDebug:
-      options.level = observe::Severity::kDebug;
-      break;
-    case config::LogLevel::kInfo:
-      options.level = observe::Severity::kInfo;
-      break;
-    case config::LogLevel::kWarning:
-      options.level = observe::Severity::kWarning;
-      break;
-    case config::LogLevel::kError:
-      options.level = observe::Severity::kError;
-      break;
+    case config::LogLevel::kDebug: options.level = observe::Severity::kDebug; break;
+    case config::LogLevel::kInfo: options.level = observe::Severity::kInfo; break;
+    case config::LogLevel::kWarning: options.level = observe::Severity::kWarning; break;
+    case config::LogLevel::kError: options.level = observe::Severity::kError; break;
   }
   return options;
 }
