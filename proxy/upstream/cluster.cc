@@ -59,6 +59,7 @@ bool Cluster::all_tried(const Wish& wish) const {
 // Enters the chosen pool. Endpoints that just failed come last; the only one is never left out.
 Pool* Cluster::pick(const Wish& wish) {
   Pool* best = nullptr;
+  size_t chosen = 0;
   const size_t count = pools_.size();
   for (const bool penalized : {false, true}) {
     uint32_t least = UINT32_MAX;
@@ -66,7 +67,8 @@ Pool* Cluster::pick(const Wish& wish) {
     for (;;) {
       best = nullptr;
       for (size_t i = 0; i < count; ++i) {
-        Pool& pool = *pools_[(next_ + i) % count];
+        const size_t index = (next_ + i) % count;
+        Pool& pool = *pools_[index];
         if (pool.is_penalized() != penalized) continue;
         if (std::find(full.begin(), full.end(), &pool) != full.end()) continue;
         if (std::find(wish.tried.begin(), wish.tried.end(), &pool.endpoint()) != wish.tried.end())
@@ -75,12 +77,13 @@ Pool* Cluster::pick(const Wish& wish) {
             config_.balance == config::Balance::kLeastRequest ? pool.in_flight() : 0;
         if (best == nullptr || load < least) {
           best = &pool;
+          chosen = index;
           least = load;
         }
       }
       if (best == nullptr) break;
       if (best->try_enter()) {
-        next_ = (next_ + 1) % count;
+        next_ = (chosen + 1) % count;  // even among those that are left
         return best;
       }
       full.push_back(best);
@@ -165,6 +168,9 @@ void Cluster::on_soon() {
     remove(first);
     first.grant(*pool);
   }
+  // Whoever woke us, or kept a place for us, did so for requests that may have left since: a place
+  // that nobody here wants is another worker's.
+  turnstile_->pass_on(place_);
 }
 
 bool Cluster::take_retry_token() {

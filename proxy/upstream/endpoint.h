@@ -24,14 +24,16 @@ class Endpoint {
   observe::EndpointId id() const { return id_; }
 
   // A permit for one request; false when `limit` are out already.
+  // Sequentially consistent, as the turnstile is: who finds no place after saying that it waits,
+  // and who frees one before asking who waits, must not miss each other.
   bool try_enter(uint32_t limit) {
-    uint32_t now = inside_.load(std::memory_order_relaxed);
+    uint32_t now = inside_.load(std::memory_order_seq_cst);
     while (now < limit) {
-      if (inside_.compare_exchange_weak(now, now + 1, std::memory_order_acq_rel)) return true;
+      if (inside_.compare_exchange_weak(now, now + 1, std::memory_order_seq_cst)) return true;
     }
     return false;
   }
-  void leave() { inside_.fetch_sub(1, std::memory_order_acq_rel); }
+  void leave() { inside_.fetch_sub(1, std::memory_order_seq_cst); }
   uint32_t inside() const { return inside_.load(std::memory_order_relaxed); }
 
  private:

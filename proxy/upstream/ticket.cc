@@ -51,8 +51,8 @@ void Ticket::grant(Pool& pool) {
 
 void Ticket::on_soon() {
   SLUICE_ASSERT(state_ == State::kGranted);
-  PooledConnection* idle = pool_->take_idle();
-  if (idle == nullptr) return dial(*pool_);  // it closed meanwhile
+  PooledConnection* idle = wish_.fresh ? nullptr : pool_->take_idle();
+  if (idle == nullptr) return dial(*pool_);  // none wanted, or it closed meanwhile
   state_ = State::kDone;
   lease_.stream = &idle->lease();
   lease_.endpoint = &pool_->endpoint();
