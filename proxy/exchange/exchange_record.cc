@@ -5,6 +5,23 @@ namespace sluice::exchange {
 
 using http::HeaderId;
 
+namespace {
+
+// The limits of the configuration that a request may have met, by the reason it ended with.
+std::string_view limit_of(std::string_view reason) {
+  if (reason == "body_too_large") return "body";
+  if (reason == "body_over_buffering_disk") return "buffering.disk";
+  if (reason == "spill_ceiling") return "spill";
+  if (reason == "queue_full") return "hold.requests";
+  if (reason == "queue_timeout") return "hold.timeout";
+  if (reason == "client_timeout") return "timeouts.body";
+  if (reason == "client_send_timeout") return "timeouts.send";
+  if (reason == "request_timeout") return "timeouts.request";
+  return {};
+}
+
+}  // namespace
+
 void Exchange::record() {
   observe::Record r;
   const http::Headers& headers = request_.headers;
@@ -41,6 +58,8 @@ void Exchange::record() {
   r.started = began_wall_;
   r.total = services_.loop.now() - began_;
   services_.observer.finished(r, route_id);
+  const std::string_view limit = limit_of(reason_);
+  if (!limit.empty()) services_.observer.metrics().limit_hit(limit);
 }
 
 }  // namespace sluice::exchange

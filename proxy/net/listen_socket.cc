@@ -41,7 +41,9 @@ Result<ListenSocket> ListenSocket::open(const config::Address& wanted, uint32_t 
   }
   if (::bind(fd.get(), address->data(), address->size()) != 0 ||
       ::listen(fd.get(), static_cast<int>(backlog)) != 0) {
-    return fail_errno(errno, Side::kUs, "listen on " + wanted.text);
+    Error error = error_from_errno(errno, Side::kUs, "listen on " + wanted.text);
+    if (errno == EADDRINUSE) error.detail += " (is another sluice running?)";
+    return tl::unexpected(std::move(error));
   }
   return ListenSocket(std::move(fd));
 }

@@ -29,6 +29,7 @@ struct Words {
   std::string health_address;
   bool json = false;
   bool print = false;
+  bool no_files = false;
 };
 
 config::Address unix_address(const std::string& path) {
@@ -43,7 +44,9 @@ int complain(const std::string& text, int code) {
 int check(const Words& words, const filter::Registry& filters) {
   config::Options how;
   how.filters = &filters;
-  const config::Loaded loaded = config::load_file(words.run.config_file, how);
+  how.check_files = !words.no_files;
+  const std::string file = words.run.config_file.empty() ? kDefaultConfig : words.run.config_file;
+  const config::Loaded loaded = config::load_file(file, how);
   for (const std::string& note : loaded.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
   std::vector<std::string> faults = loaded.faults;
   if (loaded.config != nullptr) {
@@ -57,7 +60,7 @@ int check(const Words& words, const filter::Registry& filters) {
   if (words.print) {
     std::fputs(config::dump(*loaded.config).c_str(), stdout);
   } else {
-    std::printf("%s: well, hash %s\n", words.run.config_file.c_str(), loaded.config->hash.c_str());
+    std::printf("%s: well, hash %s\n", file.c_str(), loaded.config->hash.c_str());
   }
   return 0;
 }
@@ -171,9 +174,11 @@ int run_command(int argc, char** argv, const filter::Registry& filters,
   run_app.callback([&] { chosen = [&] { return run(words, run_app, filters); }; });
 
   CLI::App& check_app = *app.add_subcommand("check", "read a configuration and name every fault");
-  check_app.add_option("-c,--config", words.run.config_file, "configuration file")
-      ->envname("SLUICE_CONFIG")
-      ->required();
+  check_app
+      .add_option("-c,--config", words.run.config_file,
+                  "configuration file; " + std::string(kDefaultConfig) + " when not given")
+      ->envname("SLUICE_CONFIG");
+  check_app.add_flag("--no-files", words.no_files, "folders that it names need not be there");
   check_app.add_flag("--print", words.print, "print the effective configuration");
   check_app.callback([&] { chosen = [&] { return check(words, filters); }; });
 

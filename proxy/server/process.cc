@@ -1,12 +1,10 @@
 #include "proxy/server/process.h"
 
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
 #include <fstream>
 #include <utility>
 
@@ -93,7 +91,7 @@ int Process::prepare() {
   loop_ = std::move(*loop);
   if (const auto made = make_workers(config); !made) return give_up(made.error());
   if (const auto started = signals_.start(*loop_); !started) return give_up(started.error());
-  if (const auto opened = open_control_servers(config); !opened) return give_up(opened.error());
+  if (const auto opened = open_controls(config); !opened) return give_up(opened.error());
   event::TimerEvents& events = *this;
   drain_beat_ = std::make_unique<event::Timer>(loop_->timers(), events);
   install(snapshot_, std::move(*orders), [this](bool, const std::string&) { on_accepting(); });
@@ -136,48 +134,31 @@ Status Process::make_workers(const config::Config& config) {
   return {};
 }
 
-Status Process::open_control_servers(const config::Config& config) {
-  reads_.reset();
-  if (config.metrics.address) {
-    auto socket = net::ListenSocket::open(*config.metrics.address, 64);
-    if (!socket) return tl::unexpected(socket.error());
-    reads_ = std::make_unique<ControlServer>(
-        *loop_, std::move(*socket),
-        [this](std::string_view method, std::string_view path, const ControlAnswer& answer) {
-          handle_read(method, path, answer);
-        });
-    if (const auto started = reads_->start(); !started) return started;
-  }
-  admin_.reset();
-  if (config.admin.socket.empty()) return {};
-  // A container's root may be read-only: orders then come by signal only.
-  const config::Address address{"unix:" + config.admin.socket, true, config.admin.socket, 0};
-  std::error_code ignored;
-  std::filesystem::create_directories(std::filesystem::path(config.admin.socket).parent_path(),
-                                      ignored);
-  auto socket = net::ListenSocket::open(address, 16);
-  if (!socket) {
-    log_->warning("no admin socket: " + socket.error().detail + "; orders come by signal only");
-    return {};
-  }
-  ::chmod(config.admin.socket.c_str(), 0600);
-  admin_path_ = config.admin.socket;
-  admin_ = std::make_unique<ControlServer>(
-      *loop_, std::move(*socket),
+Status Process::open_controls(const config::Config& config) {
+  controls_ = std::make_unique<ControlPlane>(
+      *loop_, *log_,
+      [this](std::string_view method, std::string_view path, const ControlAnswer& answer) {
+        handle_read(method, path, answer);
+      },
       [this](std::string_view method, std::string_view path, const ControlAnswer& answer) {
         handle_order(method, path, answer);
       });
-  return admin_->start();
+  auto prepared = controls_->prepare(config);
+  if (!prepared) return tl::unexpected(prepared.error());
+  controls_->adopt(std::move(*prepared));
+  return {};
 }
 
 void Process::on_accepting() {
   readiness_.accepting = true;
   std::string where;
   for (const std::string& address : listeners_->addresses()) where += " " + address;
-  const auto took = std::chrono::duration_cast<std::chrono::microseconds>(steady_now() - began_);
+  const double took = seconds(steady_now() - began_) * 1000;
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f ms", took);
   log_->info("sluice " + options_.version + " accepts on" + where + " with " +
-             std::to_string(workers_.size()) + " worker" + (workers_.size() == 1 ? "" : "s") +
-             ", " + std::to_string(took.count()) + " us after its start");
+             std::to_string(workers_.size()) + (workers_.size() == 1 ? " worker, " : " workers, ") + text +
+             " after its start");
   if (const auto written = write_ready_file(); !written) log_->error(written.error().detail);
 }
 
@@ -186,8 +167,8 @@ Status Process::write_ready_file() const {
   nlohmann::json ready{{"pid", getpid()}, {"listeners", nlohmann::json::array()}};
   for (const std::string& address : listeners_->addresses())
     ready["listeners"].push_back({{"address", address}});
-  ready["metrics"] = reads_ != nullptr ? reads_->address() : "";
-  ready["admin"] = admin_ != nullptr ? admin_path_ : "";
+  ready["metrics"] = controls_->metrics_address();
+  ready["admin"] = controls_->admin_path();
   const std::string part = options_.ready_file + ".part";
   {
     std::ofstream file(part);
@@ -206,9 +187,7 @@ int Process::shut_down() {
   for (const auto& worker : workers_) worker->stop();
   for (const auto& worker : workers_) worker->join();
   const observe::MetricTotals totals = metrics_->totals();
-  reads_.reset();
-  admin_.reset();
-  if (!admin_path_.empty()) ::unlink(admin_path_.c_str());
+  controls_.reset();
   access_log_->close(std::chrono::seconds(1));
   log_->info("stopped after " + std::to_string(totals.requests) + " requests" +
              (drain_.deadline_passed() ? ", the drain's deadline had passed" : ""));

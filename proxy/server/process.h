@@ -13,7 +13,7 @@
 #include "proxy/observe/access_log.h"
 #include "proxy/observe/metrics.h"
 #include "proxy/observe/process_log.h"
-#include "proxy/server/control_server.h"
+#include "proxy/server/control_plane.h"
 #include "proxy/server/drain.h"
 #include "proxy/server/later.h"
 #include "proxy/server/listener_set.h"
@@ -46,7 +46,7 @@ class Process final : private SignalEvents, private event::TimerEvents {
   int prepare();
   Status open_observers(const config::Config& config);
   Status make_workers(const config::Config& config);
-  Status open_control_servers(const config::Config& config);
+  Status open_controls(const config::Config& config);
   void on_accepting();
   Status write_ready_file() const;
 
@@ -58,7 +58,8 @@ class Process final : private SignalEvents, private event::TimerEvents {
   void install(std::shared_ptr<const exchange::Snapshot> next, std::vector<ListenerOrder> orders,
                const Verdict& verdict);
   void refuse_reload(const std::string& why, const Verdict& verdict);
-  Status apply_observers(const config::Config& config);
+  Status apply_logs(const config::Config& config);
+  void apply_rest(const config::Config& config, ControlPlane::Prepared&& controls);
   void reopen_logs();
   void begin_drain();
   bool cancel_drain();
@@ -89,9 +90,7 @@ class Process final : private SignalEvents, private event::TimerEvents {
   Drain drain_;
   size_t still_accepting_ = 0;  // workers that have not let the listeners go yet
   bool reloading_ = false;
-  std::string admin_path_;  // to be removed at the end
-  std::unique_ptr<ControlServer> admin_;
-  std::unique_ptr<ControlServer> reads_;
+  std::unique_ptr<ControlPlane> controls_;
   std::unique_ptr<event::Timer> drain_beat_;
   std::unique_ptr<Later> later_;  // the second half of a reload that drops listeners
 };

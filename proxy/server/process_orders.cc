@@ -93,7 +93,7 @@ std::string Process::status() const {
   out["state"] = name_of(drain_.stage());
   out["ready"] = readiness_.is_ready();
   out["workers"] = workers_.size();
-  out["config"] = {{"file", options_.config_file},
+  out["config"] = {{"file", options_.config_file.empty() ? "(flags)" : options_.config_file},
                    {"hash", snapshot_->config->hash},
                    {"generation", snapshot_->number}};
   out["requests"] = totals.requests;
@@ -140,32 +140,34 @@ void Process::reload(const Verdict& verdict) {
   if (next == nullptr) return refuse_reload(joined(faults.lines()), verdict);
   auto orders = listeners_->prepare(loaded.config->listeners);
   if (!orders) return refuse_reload(orders.error().detail, verdict);
-  if (const auto applied = apply_observers(*loaded.config); !applied) {
+  if (const auto applied = apply_logs(*loaded.config); !applied) {
     return refuse_reload(applied.error().detail, verdict);
   }
+  auto controls = controls_->prepare(*loaded.config);
+  if (!controls) {
+    static_cast<void>(apply_logs(*snapshot_->config));
+    return refuse_reload(controls.error().detail, verdict);
+  }
+  apply_rest(*loaded.config, std::move(*controls));
   for (const std::string& note : loaded.notes) log_->warning(note);
   install(std::move(next), std::move(*orders), verdict);
 }
 
-Status Process::apply_observers(const config::Config& config) {
-  const config::Config& before = *snapshot_->config;
-  if (before.metrics.address != config.metrics.address ||
-      before.admin.socket != config.admin.socket) {
-    if (const auto opened = open_control_servers(config); !opened) {
-      static_cast<void>(open_control_servers(before));
-      return opened;
-    }
-  }
+// Both logs, or neither.
+Status Process::apply_logs(const config::Config& config) {
   if (const auto applied = log_->apply(process_log_options(config.log)); !applied) return applied;
-  if (const auto applied = access_log_->apply(access_log_options(config.access_log)); !applied) {
-    static_cast<void>(log_->apply(process_log_options(before.log)));
-    return applied;
-  }
+  const auto applied = access_log_->apply(access_log_options(config.access_log));
+  if (!applied) static_cast<void>(log_->apply(process_log_options(snapshot_->config->log)));
+  return applied;
+}
+
+// What cannot fail any more.
+void Process::apply_rest(const config::Config& config, ControlPlane::Prepared&& controls) {
+  controls_->adopt(std::move(controls));
   spill_->set_ceiling(config.limits.spill.count);
   if (worker_count(config) != workers_.size()) {
     log_->warning("workers: the number of workers changes with the next start only");
   }
-  return {};
 }
 
 // Sockets that go: first no new handshakes, then the workers take what is queued and let go.
@@ -250,8 +252,10 @@ void Process::advance_drain() {
 }
 
 void Process::enter_stage(Drain::Stage stage) {
+  const bool waits = stage == Drain::Stage::kAnnouncing;
   log_->info("drain: " + std::string(name_of(stage)) + ", " +
-             std::to_string(connections_.open.load()) + " connections open");
+             std::to_string(connections_.open.load()) + " connections open" +
+             (waits ? "; a second signal skips the waiting" : ""));
   switch (stage) {
     case Drain::Stage::kAnnouncing:
       metrics_->set_drain_state(observe::DrainState::kAnnouncing);

@@ -1,0 +1,85 @@
+#include "proxy/server/control_plane.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <utility>
+
+namespace sluice::server {
+namespace {
+
+// Long enough for a client to read the verdict of the reload that closed its server.
+constexpr Duration kLastWords = std::chrono::seconds(2);
+
+}  // namespace
+
+ControlPlane::ControlPlane(event::Loop& loop, observe::ProcessLog& log, ControlHandler reads,
+                           ControlHandler orders)
+    : loop_(loop),
+      log_(log),
+      read_handler_(std::move(reads)),
+      order_handler_(std::move(orders)),
+      admin_{""} {
+  metrics_.address.reset();
+}
+
+ControlPlane::~ControlPlane() {
+  if (orders_ != nullptr) ::unlink(admin_.socket.c_str());
+}
+
+std::unique_ptr<ControlServer> ControlPlane::open_orders(const std::string& path) const {
+  const config::Address address{"unix:" + path, true, path, 0};
+  std::error_code ignored;
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
+  auto socket = net::ListenSocket::open(address, 16);
+  if (!socket) {
+    log_.warning("no admin socket: " + socket.error().detail + "; orders come by signal only");
+    return nullptr;
+  }
+  ::chmod(path.c_str(), 0600);
+  auto server = std::make_unique<ControlServer>(loop_, std::move(*socket), order_handler_);
+  if (const auto started = server->start(); !started) {
+    log_.warning("no admin socket: " + started.error().detail);
+    return nullptr;
+  }
+  return server;
+}
+
+Result<ControlPlane::Prepared> ControlPlane::prepare(const config::Config& config) const {
+  Prepared next;
+  next.metrics = config.metrics;
+  next.admin = config.admin;
+  if (config.metrics.address != metrics_.address) {
+    next.reads.emplace(nullptr);
+    if (config.metrics.address) {
+      auto socket = net::ListenSocket::open(*config.metrics.address, 64);
+      if (!socket) return tl::unexpected(socket.error());
+      *next.reads = std::make_unique<ControlServer>(loop_, std::move(*socket), read_handler_);
+      if (const auto started = (*next.reads)->start(); !started) return tl::unexpected(started.error());
+    }
+  }
+  const bool missing = orders_ == nullptr && !config.admin.socket.empty();
+  if (missing || config.admin.socket != admin_.socket) {
+    next.orders.emplace(config.admin.socket.empty() ? nullptr : open_orders(config.admin.socket));
+  }
+  return next;
+}
+
+void ControlPlane::adopt(Prepared&& next) {
+  auto gone = std::make_shared<std::vector<std::unique_ptr<ControlServer>>>();
+  if (next.reads) {
+    gone->push_back(std::exchange(reads_, std::move(*next.reads)));
+    metrics_ = next.metrics;
+  }
+  if (next.orders) {
+    if (orders_ != nullptr) ::unlink(admin_.socket.c_str());
+    gone->push_back(std::exchange(orders_, std::move(*next.orders)));
+    admin_ = next.admin;
+  }
+  if (!gone->empty()) {
+    retirement_ = std::make_unique<Later>(loop_, kLastWords, [gone] { gone->clear(); });
+  }
+}
+
+}  // namespace sluice::server

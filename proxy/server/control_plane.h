@@ -1,0 +1,50 @@
+// ControlPlane: the two control servers, metrics and health over TCP and orders over a unix socket, and
+// how a reload changes them: what is new is opened before anything changes; what is replaced still says
+// the verdict it owes, then goes. Control thread only.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "proxy/config/config.h"
+#include "proxy/observe/process_log.h"
+#include "proxy/server/control_server.h"
+#include "proxy/server/later.h"
+
+namespace sluice::server {
+
+class ControlPlane {
+ public:
+  ControlPlane(event::Loop& loop, observe::ProcessLog& log, ControlHandler reads, ControlHandler orders);
+  ~ControlPlane();  // removes the admin socket's path
+
+  // Servers for what `config` asks and is not open yet; nothing has changed. An admin socket that
+  // cannot be had is no error (a container's root may be read-only): orders come by signal only.
+  struct Prepared {
+    std::optional<std::unique_ptr<ControlServer>> reads;   // nullopt: stays as it is
+    std::optional<std::unique_ptr<ControlServer>> orders;  // the same
+    config::Metrics metrics;
+    config::Admin admin;
+  };
+  Result<Prepared> prepare(const config::Config& config) const;
+  void adopt(Prepared&& prepared);
+
+  std::string metrics_address() const { return reads_ != nullptr ? reads_->address() : ""; }
+  std::string admin_path() const { return orders_ != nullptr ? admin_.socket : ""; }
+
+ private:
+  std::unique_ptr<ControlServer> open_orders(const std::string& path) const;
+
+  event::Loop& loop_;
+  observe::ProcessLog& log_;
+  const ControlHandler read_handler_;
+  const ControlHandler order_handler_;
+  config::Metrics metrics_;  // as open now
+  config::Admin admin_;
+  std::unique_ptr<ControlServer> reads_;
+  std::unique_ptr<ControlServer> orders_;
+  std::unique_ptr<Later> retirement_;  // of the servers before
+};
+
+}  // namespace sluice::server
