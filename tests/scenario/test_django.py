@@ -85,6 +85,13 @@ upstreams:
             f.write(text)
         self.sluice.__enter__()
 
+        def answers():  # it listens before the application is loaded, which takes what it takes
+            try:
+                return self.sluice.get("/health/").status == 200
+            except AssertionError:
+                return False
+        eventually(answers, "the application's first answer", 60)
+
     def run(self, result=None):
         before = len(result.errors) + len(result.failures)
         super().run(result)

