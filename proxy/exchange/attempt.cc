@@ -73,7 +73,15 @@ void Attempt::on_broken(const Error& error) {
   events_.on_attempt_failed(failure);
 }
 
+// The application has only now all that was queued: its time to answer begins.
+void Attempt::on_writable() {
+  if (!has_head_) expect_head();
+  events_.on_upstream_writable();
+}
+
 void Attempt::on_timer(event::Timer&) {
+  // A request that is still on its way is under the codec's deadline for sending.
+  if (!has_head_ && lease_.stream->unsent() > 0) return expect_head();
   on_broken({ErrorCode::kTimeout, Side::kUpstream, "the application did not answer in time"});
 }
 

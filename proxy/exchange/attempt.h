@@ -74,7 +74,7 @@ class Attempt final : public event::Deferred,
   void on_interim(http::ResponseHead&& head) override { events_.on_interim(std::move(head)); }
   void on_head(http::ResponseHead&& head) override;
   void on_readable() override { events_.on_upstream_readable(); }
-  void on_writable() override { events_.on_upstream_writable(); }
+  void on_writable() override;
   void on_broken(const Error& error) override;
   void on_timer(event::Timer& timer) override;
   void hold(const upstream::Lease& lease);

@@ -49,6 +49,13 @@ Chain BodyStore::take() {
   return all;
 }
 
+void BodyStore::clear() {
+  memory_.clear();
+  file_.reset();
+  taken_ = 0;
+  size_ = 0;
+}
+
 Chain BodyStore::replay() const {
   Chain all;
   for (size_t i = 0; i < memory_.piece_count(); ++i) {

@@ -19,8 +19,9 @@ class BodyStore {
   BodyStore(SpillBudget& budget, const config::Buffering& limits, uint64_t memory_ceiling)
       : budget_(budget), limits_(limits), memory_ceiling_(memory_ceiling) {}
 
-  // kTooLarge: over the disk's share of this body; kNoSpace, kOverloaded: see SpillFile. `settled`:
-  // no more will come, so that what is left in large blocks need not be copied together.
+  // kTooLarge: over the disk's share of this body; kNoSpace, kOverloaded: see SpillFile. what is
+  // refused is still the caller's. `settled`: no more will come, so that what is left in large
+  // blocks need not be copied together.
   Status append(Chain&& bytes, bool settled);
   // A share of the ceiling is still free.
   bool has_room() const { return size_ < limits_.memory.count || written() < limits_.disk.count; }
@@ -31,6 +32,8 @@ class BodyStore {
   Chain take();
   // All that is there, again and again: for replays. The pieces are shared, not copied.
   Chain replay() const;
+  // Gives memory and file back; what was taken or replayed stays whole.
+  void clear();
 
  private:
   Status spill(const Chain& bytes);

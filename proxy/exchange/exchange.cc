@@ -95,7 +95,7 @@ Exchange::Next Exchange::receive() {
 
 Exchange::Next Exchange::attempt() {
   if (attempt_ == nullptr) {
-    if (!begin_attempt(wish_)) return Next::kGo;
+    if (!begin_attempt()) return Next::kGo;
     if (attempt_->is_leased()) send_request();
   } else if (attempt_->is_leased() && !request_sent_) {
     pump_request();

@@ -113,7 +113,7 @@ class Exchange final : public event::Deferred,
   void respond(const config::Respond& respond);
   void follow_accel(const AccelOrders& orders, http::ResponseHead& answered);
   // exchange_upstream.cc: the way to the application
-  bool begin_attempt(const upstream::Wish& wish);
+  bool begin_attempt();
   void send_request();
   bool pump_request();
   void end_attempt();

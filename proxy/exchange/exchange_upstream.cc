@@ -12,13 +12,14 @@ using Delivery = http::ClientStream::Delivery;
 using http::HeaderId;
 
 // False: there will be no attempt; the answer is set.
-bool Exchange::begin_attempt(const upstream::Wish& wish) {
+bool Exchange::begin_attempt() {
   if (attempt_ != nullptr) services_.loop.defer_delete(std::move(attempt_));
   AttemptEvents& events = *this;
   attempt_ = std::make_unique<Attempt>(services_.loop, *cluster_, events);
   ++attempts_;
   request_sent_ = false;
-  auto failure = attempt_->start(wish);
+  wish_.bytes = request_relay_->stored();
+  auto failure = attempt_->start(wish_);
   if (!failure) return true;
   if (last_failure_ && failure->error.code == ErrorCode::kUnreachable) {
     failure = std::move(*last_failure_);  // no endpoint is left: the last one's fault is the answer
@@ -76,6 +77,7 @@ void Exchange::on_interim(http::ResponseHead&& head) {
 
 void Exchange::on_head(http::ResponseHead&& head) {
   first_byte_ = services_.loop.now() - attempt_->leased_at();
+  request_relay_->forget();
   upstream_status_ = head.status;
   const AccelOrders orders = take_accel_orders(head);
   if (!orders.redirect.empty() && !accel_followed_) {

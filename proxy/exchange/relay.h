@@ -30,6 +30,8 @@ class RequestRelay {
   Flow pump_to(http::ClientStream& upstream);
   // The whole body again, for a try. Requires: pump_to_store() is done.
   Chain replay() const { return store_.replay(); }
+  // No try will need it again.
+  void forget() { store_.clear(); }
 
   bool has_begun() const { return taken_ > 0; }  // bytes were taken that cannot be had again
   uint64_t size() const { return taken_; }
