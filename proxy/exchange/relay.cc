@@ -132,8 +132,8 @@ Flow ResponseRelay::pump() {
   return client_.unsent() == 0 ? Flow::kDone : Flow::kWaitsForSink;
 }
 
-// Where the store takes no more (its share of the disk is used up, the disk is full), the rest comes at
-// the client's pace; what is here already queues there, once.
+// Where the store takes no more (its share of the disk is used up, the disk is full), the rest
+// comes at the client's pace; what is here already queues there, once.
 void ResponseRelay::hold_back(Chain&& bytes) {
   if (store_.append(std::move(bytes), false)) return;
   buffered_ = false;

@@ -1,7 +1,7 @@
 // SpillFile: an unlinked file that takes a body beyond its share of memory. SpillBudget: the
 // ceiling of all spill files of the process together, and where they lie. A file that cannot grow
-// (disk full, over the budget) ends its request, never the process. Files belong to one thread; the
-// budget to all.
+// (disk full, over the budget) ends the request that uploads, slows the answer that is taken, and
+// never harms the process. Files belong to one thread; the budget to all.
 #pragma once
 
 #include <atomic>

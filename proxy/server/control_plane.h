@@ -1,6 +1,6 @@
-// ControlPlane: the two control servers, metrics and health over TCP and orders over a unix socket, and
-// how a reload changes them: what is new is opened before anything changes; what is replaced still says
-// the verdict it owes, then goes. Control thread only.
+// ControlPlane: the two control servers, metrics and health over TCP and orders over a unix socket,
+// and how a reload changes them: what is new is opened before anything changes; what is replaced
+// still says the verdict it owes, then goes. Control thread only.
 #pragma once
 
 #include <memory>
@@ -16,7 +16,8 @@ namespace sluice::server {
 
 class ControlPlane {
  public:
-  ControlPlane(event::Loop& loop, observe::ProcessLog& log, ControlHandler reads, ControlHandler orders);
+  ControlPlane(event::Loop& loop, observe::ProcessLog& log, ControlHandler reads,
+               ControlHandler orders);
   ~ControlPlane();  // removes the admin socket's path
 
   // Servers for what `config` asks and is not open yet; nothing has changed. An admin socket that

@@ -157,8 +157,8 @@ void Process::on_accepting() {
   char text[32];
   std::snprintf(text, sizeof text, "%.1f ms", took);
   log_->info("sluice " + options_.version + " accepts on" + where + " with " +
-             std::to_string(workers_.size()) + (workers_.size() == 1 ? " worker, " : " workers, ") + text +
-             " after its start");
+             std::to_string(workers_.size()) + (workers_.size() == 1 ? " worker, " : " workers, ") +
+             text + " after its start");
   if (const auto written = write_ready_file(); !written) log_->error(written.error().detail);
 }
 
