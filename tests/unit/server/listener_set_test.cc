@@ -1,0 +1,94 @@
+#include "proxy/server/listener_set.h"
+
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "tests/unit/net/sockets.h"
+
+using namespace sluice;
+using namespace sluice::testing;
+using server::ListenerSet;
+
+namespace {
+
+config::Listener listener(const config::Address& address) {
+  config::Listener made;
+  made.address = address;
+  return made;
+}
+
+// Port 0 twice would be one name: another loopback address for the second.
+config::Address other_loopback() {
+  return {"127.0.0.2:0", false, "127.0.0.2", 0};
+}
+
+}  // namespace
+
+TEST_CASE("listener_set: what is prepared is open, and the set is as before until it is adopted") {
+  observe::Metrics metrics{{}};
+  ListenerSet set(metrics);
+  const auto orders = set.prepare({listener(loopback()), listener(other_loopback())});
+  REQUIRE(orders);
+  REQUIRE(orders->size() == 2);
+  CHECK(set.all().empty());
+  const Fd early = connecting((*orders)[0].shared->socket.local());
+  CHECK(set.adopt(*orders).empty());
+  CHECK(set.all().size() == 2);
+  CHECK(accepted(set.all()[0]->socket).is_open());
+  CHECK(set.addresses()[0] == set.all()[0]->socket.local().text());
+  CHECK(set.all()[0]->local_address == "127.0.0.1");
+  CHECK(set.all()[0]->local_port == set.all()[0]->socket.local().ip_port().port);
+}
+
+TEST_CASE("listener_set: a reload keeps the sockets that stay, and hands out the others") {
+  observe::Metrics metrics{{}};
+  ListenerSet set(metrics);
+  set.adopt(set.prepare({listener(loopback()), listener(other_loopback())}).value());
+  const auto kept = set.all()[0];
+  const auto dropped = set.all()[1];
+  auto changed = listener(loopback());
+  changed.limits.connections = 7;
+  const Folder folder;
+  const auto orders = set.prepare({listener(unix_path(folder / "x.sock")), changed}).value();
+  CHECK(orders[1].shared == kept);
+  CHECK(orders[1].config.limits.connections == 7);
+  const auto gone = set.adopt(orders);
+  REQUIRE(gone.size() == 1);
+  CHECK(gone[0] == dropped);
+  CHECK(set.all().size() == 2);
+  const Fd late = connecting(dropped->socket.local());  // still open: workers may accept from it
+  CHECK(accepted(dropped->socket).is_open());
+}
+
+TEST_CASE("listener_set: every address that cannot be had is named, and nothing has changed") {
+  observe::Metrics metrics{{}};
+  ListenerSet set(metrics);
+  set.adopt(set.prepare({listener(loopback())}).value());
+  const auto kept = set.all()[0];
+  const auto taken = testing::listening();
+  const config::Address in_use = loopback(taken.local().ip_port().port);
+  const config::Address nowhere{"unix:/missing/x.sock", true, "/missing/x.sock", 0};
+  const auto orders = set.prepare({listener(loopback()), listener(in_use), listener(nowhere)});
+  REQUIRE_FALSE(orders);
+  CHECK(orders.error().detail.find(in_use.text) != std::string::npos);
+  CHECK(orders.error().detail.find(nowhere.text) != std::string::npos);
+  CHECK(set.all().size() == 1);
+  CHECK(set.all()[0] == kept);
+}
+
+TEST_CASE("listener_set: held, none of them takes new connections") {
+  observe::Metrics metrics{{}};
+  const Folder folder;
+  const auto log = observe::ProcessLog::open({.path = folder / "log"}).value();
+  ListenerSet set(metrics);
+  set.adopt(set.prepare({listener(loopback()), listener(other_loopback())}).value());
+  const Fd before = connecting(set.all()[1]->socket.local());
+  set.hold_new_connections(*log);
+  const Fd after = connecting(set.all()[1]->socket.local());
+  CHECK(accepted(set.all()[1]->socket).is_open());
+  CHECK_FALSE(accepted(set.all()[1]->socket).is_open());
+  set.clear();
+  CHECK(set.all().empty());
+}

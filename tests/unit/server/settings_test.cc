@@ -1,0 +1,47 @@
+#include "proxy/server/settings.h"
+
+#include <doctest/doctest.h>
+
+#include "proxy/server/cpus.h"
+
+using namespace sluice;
+using namespace sluice::server;
+
+TEST_CASE("settings: workers as configured, or as many as may run") {
+  config::Config config;
+  config.workers = 3;
+  CHECK(worker_count(config) == 3);
+  config.workers = 0;
+  CHECK(worker_count(config) == usable_cpus());
+}
+
+TEST_CASE("settings: the access log's") {
+  config::AccessLog log;
+  log.path = "/x";
+  log.buffer = 7_KiB;
+  log.format = config::LogFormat::kCombined;
+  const auto options = access_log_options(log);
+  CHECK(options.path == "/x");
+  CHECK(options.buffer == 7_KiB);
+  CHECK(options.format == observe::AccessLogFormat::kCombined);
+  log.format = config::LogFormat::kOff;
+  CHECK(access_log_options(log).format == observe::AccessLogFormat::kOff);
+  log.format = config::LogFormat::kJson;
+  CHECK(access_log_options(log).format == observe::AccessLogFormat::kJson);
+}
+
+TEST_CASE("settings: the process log's, each level its own") {
+  using config::LogLevel;
+  using observe::Severity;
+  const std::pair<LogLevel, Severity> table[] = {{LogLevel::kDebug, Severity::kDebug},
+                                                 {LogLevel::kInfo, Severity::kInfo},
+                                                 {LogLevel::kWarning, Severity::kWarning},
+                                                 {LogLevel::kError, Severity::kError}};
+  for (const auto& [level, severity] : table) {
+    config::Log log;
+    log.path = "/y";
+    log.level = level;
+    CHECK(process_log_options(log).level == severity);
+    CHECK(process_log_options(log).path == "/y");
+  }
+}
