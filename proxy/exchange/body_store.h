@@ -19,7 +19,7 @@ class BodyStore {
   BodyStore(SpillBudget& budget, const config::Buffering& limits, uint64_t memory_ceiling)
       : budget_(budget), limits_(limits), memory_ceiling_(memory_ceiling) {}
 
-  // kTooLarge: over the disk's share of this body; kNoSpace, kOverloaded: see SpillFile. what is
+  // kTooLarge: over the disk's share of this body; kNoSpace, kOverloaded: see SpillFile. What is
   // refused is still the caller's. `settled`: no more will come, so that what is left in large
   // blocks need not be copied together.
   Status append(Chain&& bytes, bool settled);

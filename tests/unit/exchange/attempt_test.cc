@@ -174,6 +174,35 @@ TEST_CASE("attempt: an application that does not answer, and one that stops with
   CHECK(rig.cluster->pool(0).connections() == 0);
 }
 
+TEST_CASE("attempt: the time to answer begins when the request is with the application") {
+  Rig rig;
+  rig.config().timeouts.send = 300s;
+  rig.lease();
+  rig.origins[0]->answers = false;
+  http::RequestHead head;
+  head.method = "POST";
+  head.target = "/";
+  head.authority = "h";
+  const std::string body(32 << 20, 'x');
+  head.body = http::BodySize::exactly(body.size());
+  rig.attempt->stream().send_head(head);
+  Chain bytes;
+  bytes.append_copy(body);
+  rig.attempt->stream().send_body(std::move(bytes));
+  rig.attempt->stream().send_end();
+  rig.attempt->stream().flush();
+  rig.attempt->expect_head();
+  REQUIRE(rig.attempt->stream().unsent() > 0);
+  rig.rounds.pass(100s);  // nobody reads it
+  CHECK(rig.watcher.failures == 0);
+  REQUIRE(rig.until([&rig] { return rig.attempt->stream().unsent() == 0; }));
+  rig.settle();
+  rig.rounds.pass(59s);
+  CHECK(rig.watcher.failures == 0);
+  rig.rounds.pass(2s);
+  CHECK(rig.failure().stage == Stage::kFirstByte);
+}
+
 TEST_CASE("attempt: nothing is expected while the client is the slow one") {
   Rig rig;
   rig.lease();

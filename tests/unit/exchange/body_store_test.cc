@@ -141,3 +141,17 @@ TEST_CASE("body_store: the ceiling of all bodies together is told apart") {
   CHECK(refused.error().code == ErrorCode::kOverloaded);
   CHECK(bytes_of(rig.store.replay()) == "12345");
 }
+
+TEST_CASE("body_store: cleared, it gives back what it held; what was handed out stays whole") {
+  Rig rig(8_B);
+  const size_t before = Block::held();
+  REQUIRE(rig.put("in memo;"));
+  REQUIRE(rig.put("in the file"));
+  Chain sending = rig.store.replay();
+  rig.store.clear();
+  CHECK(rig.store.empty());
+  CHECK(rig.store.replay().empty());
+  CHECK(rig.budget.used() == 0);
+  CHECK(bytes_of(std::move(sending)) == "in memo;in the file");
+  CHECK(Block::held() == before);
+}
