@@ -13,7 +13,7 @@ COPY plugins plugins
 COPY conf/django-uwsgi.yaml conf/django-uwsgi.yaml
 # Debian has no static archives of prometheus-cpp, spdlog and fmt, so the loader and libraries come along.
 # -O2 is what the tests run; at -O3 gcc 12 warns of what is not there (its bug 105651).
-RUN cmake --preset image -DSLUICE_STATIC=OFF "-DCMAKE_CXX_FLAGS_RELEASE=-O2 -DNDEBUG" \
+RUN cmake --preset image \
  && cmake --build --preset image --target sluice
 RUN mkdir -p /out/etc/sluice /out/run/sluice /out/vol/static /out/tmp \
  && install -s -m 755 build/image/sluice /out/sluice \

@@ -25,13 +25,30 @@ bool ends_with_close(const std::string& sent) {
   return sent.find("Connection: close\r\n") != std::string::npos;
 }
 
+TEST_CASE("h1_server: a client that asks for the end needs no lingering") {
+  ServerRig rig;
+  rig.act = answer_and_finish;
+  rig.start();
+  rig.wire.say("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  CHECK(without_date(rig.wire.take()) == kOkClose);
+  CHECK(rig.overs == 1);
+}
+
+TEST_CASE("h1_server: a client that asks for the end and goes on is lingered for") {
+  ServerRig rig;
+  rig.act = answer_and_finish;
+  rig.start();
+  rig.wire.say("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\n");
+  CHECK(without_date(rig.wire.take()) == kOkClose);
+  CHECK(rig.wire.shut);
+  CHECK(rig.overs == 0);
+  rig.wire.fin();
+  CHECK(rig.overs == 1);
+}
+
 TEST_CASE("h1_server: what makes an answer say Connection: close") {
   ServerRig rig;
   rig.act = answer_and_finish;
-  SUBCASE("the client") {
-    rig.start();
-    rig.wire.say("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
-  }
   SUBCASE("the number of requests") {
     rig.limits.requests = 2;
     rig.start();
@@ -145,7 +162,8 @@ TEST_CASE("h1_server: lingering ends with the client's FIN, a byte count, or tim
   rig.act = answer_and_finish;
   rig.limits.linger_bytes = 1000;
   rig.start();
-  rig.wire.say("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  rig.server->drain(true);
+  rig.wire.say(kGet);
   REQUIRE(rig.wire.shut);
   SUBCASE("FIN") {
     rig.wire.say("junk");
