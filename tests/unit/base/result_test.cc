@@ -30,9 +30,8 @@ TEST_CASE("result: each error number has the meaning retries and answers rest on
       {123456, ErrorCode::kSystem},
   };
   for (const auto& [number, code] : table) {
-    CAPTURE(number);
     const Error error = error_from_errno(number, Side::kUpstream, "connect x");
-    CHECK(error.code == code);
+    CHECK_MESSAGE(error.code == code, error.detail);
     CHECK(error.side == Side::kUpstream);
     CHECK(error.detail.starts_with("connect x: "));
   }

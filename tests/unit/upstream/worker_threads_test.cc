@@ -17,7 +17,7 @@ namespace {
 constexpr int kRequests = 200;
 
 // Takes a place, gives it back on a later tick, and again.
-class Worker final : private upstream::Waiter, private event::SoonEvents {
+class Worker final : private upstream::Waiter, private sluice::event::SoonEvents {
  public:
   Worker(const upstream::Definition& definition, observe::WorkerMetrics& metrics,
          std::atomic<int>& inside, std::atomic<int>& most)
@@ -66,7 +66,7 @@ class Worker final : private upstream::Waiter, private event::SoonEvents {
   int done_ = 0;
   http::ClientStream* stream_ = nullptr;
   std::unique_ptr<upstream::Ticket> ticket_;
-  event::Soon leave_{rounds_.loop(), *this};
+  sluice::event::Soon leave_{rounds_.loop(), *this};
 };
 
 }  // namespace
