@@ -67,7 +67,7 @@ void read_upstream(MapReader& map, Upstream& into) {
     m.duration("timeout", into.hold.timeout);
     m.number("requests", into.hold.requests, 0, 1'000'000);
     m.bytes("bytes", into.hold.bytes);
-    m.refuse("unhealthy", "an only endpoint is always waited for");
+    m.refuse("unhealthy", "requests are held for a place under max_in_flight only");
   });
   map.section("retry", [&into](MapReader& m) {
     m.number("attempts", into.retry.attempts, 1, 10);

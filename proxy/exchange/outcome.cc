@@ -54,7 +54,8 @@ Outcome outcome_of_store(const Error& error) {
   switch (error.code) {
     case ErrorCode::kNoSpace: return {507, "spill_no_space"};
     case ErrorCode::kTooLarge: return {413, "body_over_buffering_disk"};
-    default: return {503, "spill_ceiling", 1};
+    case ErrorCode::kOverloaded: return {503, "spill_ceiling", 1};
+    default: return {507, "spill_failed"};  // the folder is missing or cannot be written
   }
 }
 

@@ -63,17 +63,24 @@ Acceptor::Outcome Acceptor::accept_one() {
   }
   switch (errno) {
     case EAGAIN: return Outcome::kEmpty;
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM: {
-      // The queue stays as it is; watching it now would only spin.
+    // accept(2): the client gave up while queued, or its network did; on to the next.
+    case ECONNABORTED:
+    case EINTR:
+    case EPROTO:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH: return Outcome::kAccepted;
+    default: {
+      // Out of descriptors or memory: the queue stays as it is; watching it now would only spin.
       watcher_.stop();
       resume_.arm(kPause);
       events_.on_accept_paused(error_from_errno(errno, Side::kUs, "accept"));
       return Outcome::kPaused;
     }
-    default: return Outcome::kAccepted;  // the client gave up while queued (ECONNABORTED): the next
   }
 }
 

@@ -108,7 +108,8 @@ TEST_CASE("request_relay: a folder that cannot be written ends the request") {
   rig.client.incoming = numbers(200'000);
   RequestRelay relay(rig.client, rig.none, nowhere, rig.limits, UINT64_MAX, 1 << 30);
   CHECK(relay.pump_to_store() == Flow::kFailed);
-  CHECK(relay.outcome().status == 503);
+  CHECK(relay.outcome().status == 507);
+  CHECK(relay.outcome().reason == "spill_failed");
 }
 
 TEST_CASE("request_relay: streaming goes at the upstream's pace") {
