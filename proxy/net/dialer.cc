@@ -43,8 +43,9 @@ void Dialer::connect(const SocketAddress& address) {
   if (!at_once && errno != EINPROGRESS) {
     return failed(error_from_errno(errno, Side::kUpstream, "connect " + target_));
   }
-  auto transport = PlainTransport::make(loop_, std::move(fd), *this);
+  auto transport = PlainTransport::make(loop_, std::move(fd));
   if (!transport) return failed(transport.error());
+  (*transport)->set_events(*this);
   if (at_once)
     settle(State::kConnected);
   else

@@ -38,9 +38,8 @@ Io io_failed(int number) {
 
 }  // namespace
 
-Result<std::unique_ptr<PlainTransport>> PlainTransport::make(event::Loop& loop, Fd fd,
-                                                             TransportEvents& events) {
-  auto transport = std::unique_ptr<PlainTransport>(new PlainTransport(std::move(fd), events));
+Result<std::unique_ptr<PlainTransport>> PlainTransport::make(event::Loop& loop, Fd fd) {
+  auto transport = std::unique_ptr<PlainTransport>(new PlainTransport(std::move(fd)));
   auto watched = transport->watcher_.start(loop, transport->fd_.get(), *transport);
   if (!watched) return tl::unexpected(watched.error());
   return transport;

@@ -10,9 +10,9 @@ namespace sluice::net {
 
 class PlainTransport final : public Transport, private event::IoEvents {
  public:
-  // Takes a connected (or connecting) non-blocking socket.
-  static Result<std::unique_ptr<PlainTransport>> make(event::Loop& loop, Fd fd,
-                                                      TransportEvents& events);
+  // Takes a connected (or connecting) non-blocking socket. Requires: set_events() before this tick
+  // ends; no news comes earlier.
+  static Result<std::unique_ptr<PlainTransport>> make(event::Loop& loop, Fd fd);
 
   void set_events(TransportEvents& events) override { events_ = &events; }
   Io read(char* into, size_t room) override;
@@ -24,13 +24,13 @@ class PlainTransport final : public Transport, private event::IoEvents {
   void expect_writable() { write_blocked_ = true; }
 
  private:
-  PlainTransport(Fd fd, TransportEvents& events) : fd_(std::move(fd)), events_(&events) {}
+  explicit PlainTransport(Fd fd) : fd_(std::move(fd)) {}
   void on_io(event::IoReady ready) override;
   Io write_memory(Chain& bytes);
   Io write_file(Chain& bytes);
 
   Fd fd_;
-  TransportEvents* events_;
+  TransportEvents* events_ = nullptr;
   bool readable_ = false;  // the next read may find something
   bool ended_ = false;     // a FIN may be queued behind the bytes: a short read proves nothing
   bool write_blocked_ = false;

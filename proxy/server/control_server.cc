@@ -19,11 +19,7 @@ class ControlServer::Connection final : public event::Deferred,
   ~Connection() override { *self_ = nullptr; }
 
   bool start(Fd fd) {
-    struct Nobody final : net::TransportEvents {
-      void on_readable() override {}
-      void on_writable() override {}
-    } nobody;
-    auto transport = net::PlainTransport::make(server_.loop_, std::move(fd), nobody);
+    auto transport = net::PlainTransport::make(server_.loop_, std::move(fd));
     if (!transport) return false;
     http::ServerOwner& owner = *this;
     auto codec = std::make_unique<http::H1Server>(std::move(*transport), server_.loop_.timers(),

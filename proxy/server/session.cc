@@ -17,12 +17,7 @@ Session::Session(WorkerListener& listener, const net::IpPort& client)
 Session::~Session() = default;
 
 bool Session::start(Fd fd) {
-  // The codec listens to the transport from its birth on; until then nobody has to.
-  struct Nobody final : net::TransportEvents {
-    void on_readable() override {}
-    void on_writable() override {}
-  } nobody;
-  auto transport = net::PlainTransport::make(listener_.loop(), std::move(fd), nobody);
+  auto transport = net::PlainTransport::make(listener_.loop(), std::move(fd));
   if (!transport) return false;
   http::ServerOwner& owner = *this;
   auto codec = std::make_unique<http::H1Server>(std::move(*transport), listener_.loop().timers(),

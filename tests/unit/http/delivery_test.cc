@@ -69,7 +69,7 @@ struct Guard final : event::TimerEvents {
 struct SocketRig final : ClientOwner, ClientEvents {
   explicit SocketRig(Pair&& both) : pair(std::move(both)) {
     ::fcntl(pair.ours.get(), F_SETFL, O_NONBLOCK);
-    auto transport = net::PlainTransport::make(*loop, std::move(pair.ours), nobody);
+    auto transport = net::PlainTransport::make(*loop, std::move(pair.ours));
     REQUIRE(transport);
     client = std::make_unique<H1Client>(std::move(*transport), loop->timers(), limits, *this);
   }
@@ -110,10 +110,6 @@ struct SocketRig final : ClientOwner, ClientEvents {
   void on_stream_over(bool) override {}
   void on_over() override {}
 
-  struct Nobody final : net::TransportEvents {
-    void on_readable() override {}
-    void on_writable() override {}
-  } nobody;
   std::unique_ptr<event::Loop> loop = std::move(*event::Loop::make());
   Pair pair;
   ClientLimits limits;

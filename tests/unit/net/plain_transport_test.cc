@@ -29,7 +29,8 @@ struct Ear final : net::TransportEvents {
 struct Rig {
   explicit Rig(std::pair<Fd, Fd> both = pair_of_sockets())
       : theirs(std::move(both.second)),
-        transport(PlainTransport::make(rounds.loop(), std::move(both.first), ear).value()) {
+        transport(PlainTransport::make(rounds.loop(), std::move(both.first)).value()) {
+    transport->set_events(ear);
     rounds.settle();
     ear = {};
   }
