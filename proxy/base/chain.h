@@ -38,7 +38,6 @@ class Chain {
   uint64_t size() const { return size_; }
   // Bytes held in memory (file ranges cost none).
   uint64_t memory() const { return memory_; }
-  // What the pieces pin: whole blocks, however little of each is used.
   bool starts_with_file() const { return count_ != 0 && front().is_file(); }
 
   void append(BlockRef block, const char* data, size_t size);  // copied only when small
