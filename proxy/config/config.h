@@ -67,6 +67,33 @@ struct Limits {
   bool operator==(const Limits&) const = default;
 };
 
+// How names of endpoints are looked up.
+struct Resolver {
+  std::vector<Address> servers;  // none: the system's
+  Duration timeout = 2s;         // of one question
+  uint32_t tries = 2;
+  Duration min_ttl = 1s;         // asked again not earlier
+  Duration max_ttl = 60s;        // nor later
+  Duration retry = 1s;           // after a failure; what was known is used on
+  bool operator==(const Resolver&) const = default;
+};
+
+// The configuration from an HTTP URL, asked for again and again (AppConfig's agent). What it says
+// replaces this file's text, but for `poll` itself.
+struct Poll {
+  std::string url;               // "": off
+  Duration interval = 45s;
+  std::string authorization;     // a header field's value; never logged
+  bool operator==(const Poll&) const = default;
+};
+
+struct Ecs {
+  bool metadata = true;          // read, where ECS_CONTAINER_METADATA_URI_V4 is set
+  Duration interval = 10s;       // between two looks at DesiredStatus
+  std::string application;       // name of its container; "": every other one
+  bool operator==(const Ecs&) const = default;
+};
+
 struct Config {
   uint32_t workers = 0;          // 0: auto
   std::string spill_folder = "/tmp";
@@ -76,6 +103,10 @@ struct Config {
   AccessLog access_log;
   Log log;
   Limits limits;
+  Resolver resolver;
+  bool watch = false;            // reload when the file changes
+  Poll poll;
+  Ecs ecs;
   std::vector<Listener> listeners;
   std::vector<Route> routes;
   std::vector<Upstream> upstreams;

@@ -213,7 +213,7 @@ void write_route(Writer& w, const Route& r) {
 
 void write_upstream(Writer& w, const Upstream& u) {
   std::vector<std::string> endpoints;
-  for (const auto& endpoint : u.endpoints) endpoints.push_back(endpoint.text);
+  for (const auto& endpoint : u.endpoints) endpoints.push_back(endpoint.address.text);
   w.line(1, quote(u.name), "");
   w.line(2, "protocol", u.protocol == Protocol::kUwsgi ? "uwsgi" : "http1");
   w.line(2, "endpoints", list_of(endpoints));

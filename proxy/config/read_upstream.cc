@@ -8,7 +8,7 @@ namespace {
 constexpr size_t kMostEndpoints = 1000;
 constexpr uint64_t kMostRequests = 1'000'000'000'000;
 
-void read_endpoints(MapReader& map, std::vector<Address>& into) {
+void read_endpoints(MapReader& map, std::vector<EndpointSource>& into) {
   const auto items = read_items(map, "endpoints");
   if (items.empty()) {
     return map.fault("endpoints", "none given; write at least one, as in [127.0.0.1:8000] or "
@@ -26,11 +26,14 @@ void read_endpoints(MapReader& map, std::vector<Address>& into) {
     }
     bool is_new = true;
     for (const auto& other : into) {
-      is_new = is_new && (other.host_or_path != address->host_or_path ||
-                          other.port != address->port);
+      is_new = is_new && (other.address.host_or_path != address->host_or_path ||
+                          other.address.port != address->port);
     }
     if (!is_new) map.faults().add(item, fmt::format("{} is given twice", item.scalar));
-    if (is_new) into.push_back(std::move(*address));
+    if (!is_new) continue;
+    EndpointSource source;
+    source.address = std::move(*address);
+    into.push_back(std::move(source));
   }
 }
 

@@ -67,6 +67,13 @@ struct RouteTimeouts {
   bool operator==(const RouteTimeouts&) const = default;
 };
 
+// What may be repeated after a failure that proves nothing, beside the idempotent methods.
+struct RouteRetry {
+  std::vector<std::string> methods;
+  bool idempotency_key = false;  // a request that carries the field Idempotency-Key
+  bool operator==(const RouteRetry&) const = default;
+};
+
 enum class Action : uint8_t { kUpstream, kStatic, kRedirect, kRespond };
 
 struct Route {
@@ -86,6 +93,7 @@ struct Route {
   Redirect redirect;
   Respond respond;
   RouteTimeouts timeouts;
+  RouteRetry retry;
   std::optional<Buffering> buffering;  // over the upstream's
   std::optional<Bytes> body;     // over the listener's limits.body
   std::vector<Filter> filters;

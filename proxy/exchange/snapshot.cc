@@ -30,8 +30,8 @@ upstream::Definition define(const config::Upstream& config, const upstream::Defi
   // Connections of another protocol are of no use: such an upstream begins anew.
   if (before != nullptr && before->config.protocol != config.protocol) before = nullptr;
   made.turnstile = before != nullptr ? before->turnstile : std::make_shared<upstream::Turnstile>();
-  for (const config::Address& wanted : config.endpoints) {
-    auto address = net::SocketAddress::from(wanted);
+  for (const config::EndpointSource& wanted : config.endpoints) {
+    auto address = net::SocketAddress::from(wanted.address);
     if (!address) {
       faults.add(config.place.file, config.place.line, "upstreams." + config.name + ".endpoints",
                  address.error().detail);
@@ -42,7 +42,7 @@ upstream::Definition define(const config::Upstream& config, const upstream::Defi
       endpoint = std::make_shared<upstream::Endpoint>(
           address->text(), *address, metrics.endpoint(config.name, address->text()));
     }
-    metrics.set_endpoint_state(endpoint->id(), observe::EndpointState::kUnknown);
+    metrics.set_endpoint_state(endpoint->id(), endpoint->state());
     made.endpoints.push_back(std::move(endpoint));
   }
   return made;

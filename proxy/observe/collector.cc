@@ -20,9 +20,10 @@ constexpr const char* kConnectionStateNames[] = {"new", "active", "idle", "closi
 constexpr const char* kUpstreamConnectionStateNames[] = {"connecting", "active", "idle"};
 constexpr const char* kRetryProofNames[] = {"never_sent", "not_received", "ambiguous"};
 constexpr std::pair<EndpointState, const char*> kEndpointStateNames[] = {
-    {EndpointState::kUnknown, "unknown"},
-    {EndpointState::kUp, "up"},
-    {EndpointState::kDown, "down"},
+    {EndpointState::kStarting, "starting"},
+    {EndpointState::kReady, "ready"},
+    {EndpointState::kSuspect, "suspect"},
+    {EndpointState::kHolding, "holding"},
     {EndpointState::kDraining, "draining"},
 };
 

@@ -40,11 +40,13 @@ constexpr uint8_t kUpstreamConnectionStates = 3;
 enum class RetryProof : uint8_t { kNeverSent, kNotReceived, kAmbiguous };
 constexpr uint8_t kRetryProofs = 3;
 
+// What is believed of an endpoint; upstream/endpoint_machine.h says what each means.
 enum class EndpointState : uint8_t {
   kGone,  // no longer configured: not shown
-  kUnknown,
-  kUp,
-  kDown,
+  kStarting,
+  kReady,
+  kSuspect,
+  kHolding,
   kDraining,
 };
 

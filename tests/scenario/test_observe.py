@@ -35,8 +35,8 @@ class Metrics(Scenario):
             sluice.await_metric("sluice_upstream_request_duration_seconds_count", 2, upstream="app")
             sluice.await_metric("sluice_http_requests_in_flight", 0)
             self.assertEqual(sluice.metric("sluice_connections", state="idle"), 1)
-            self.assertEqual(sluice.metric("sluice_upstream_endpoint_state", upstream="app", state="up") +
-                             sluice.metric("sluice_upstream_endpoint_state", upstream="app", state="unknown"), 1)
+            self.assertEqual(sluice.metric("sluice_upstream_endpoint_state", upstream="app", state="ready") +
+                             sluice.metric("sluice_upstream_endpoint_state", upstream="app", state="starting"), 1)
             names = {n for n, _, _ in sluice.samples()}
             for name in ("sluice_config_info", "sluice_drain_state", "sluice_access_log_lost_total", "sluice_build_info", "sluice_upstream_held_requests"):
                 self.assertIn(name, names)

@@ -49,7 +49,7 @@ TEST_CASE("flags: the forms of an upstream") {
     REQUIRE(loaded.config);
     REQUIRE(loaded.config->upstreams.size() == 1);
     CHECK(loaded.config->upstreams[0].protocol == c.protocol);
-    CHECK(loaded.config->upstreams[0].endpoints[0].host_or_path == c.host_or_path);
+    CHECK(loaded.config->upstreams[0].endpoints[0].address.host_or_path == c.host_or_path);
   }
 }
 

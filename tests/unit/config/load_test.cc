@@ -134,14 +134,14 @@ TEST_CASE("upstream: values reach the structure") {
   CHECK(u.protocol == Protocol::kUwsgi);
   CHECK(u.balance == Balance::kLeastRequest);
   REQUIRE(u.endpoints.size() == 2);
-  CHECK(u.endpoints[0].host_or_path == "/run/app.sock");
-  CHECK(u.endpoints[1].host_or_path == "::1");
-  CHECK(u.pool == Pool{3s, 1, 9});
+  CHECK(u.endpoints[0].address.host_or_path == "/run/app.sock");
+  CHECK(u.endpoints[1].address.host_or_path == "::1");
+  CHECK(u.pool == Pool{.idle = 3s, .spare = 1, .requests = 9});
   CHECK(u.buffering == Buffering{false, true, 8_KiB, 0_B});
   CHECK(u.timeouts == UpstreamTimeouts{1s, 2s, 3s, 4s});
   CHECK(u.max_in_flight == 8);
-  CHECK(u.hold == Hold{1s, 2, 3_KiB});
-  CHECK(u.retry == Retry{1, 5});
+  CHECK(u.hold == Hold{.timeout = 1s, .requests = 2, .bytes = 3_KiB});
+  CHECK(u.retry == Retry{.attempts = 1, .budget = 5});
 }
 
 TEST_CASE("upstream: endpoints are needed, and each only once") {
@@ -153,7 +153,7 @@ TEST_CASE("upstream: endpoints are needed, and each only once") {
   const auto commas = load(with_upstream("endpoints: \"127.0.0.1:1, 127.0.0.1:2\""));
   REQUIRE(commas.config);
   CHECK(commas.config->upstreams[0].endpoints.size() == 2);
-  CHECK(commas.config->upstreams[0].endpoints[1].text == "127.0.0.1:2");
+  CHECK(commas.config->upstreams[0].endpoints[1].address.text == "127.0.0.1:2");
 }
 
 TEST_CASE("upstream: wrong values are told with the right ones") {

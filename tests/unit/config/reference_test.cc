@@ -178,7 +178,7 @@ TEST_CASE("conf: the founding case") {
   CHECK(c.routes[2].upstream == "django");
   REQUIRE(c.upstreams.size() == 1);
   CHECK(c.upstreams[0].protocol == Protocol::kUwsgi);
-  CHECK(c.upstreams[0].endpoints[0].text == "127.0.0.1:8000");
+  CHECK(c.upstreams[0].endpoints[0].address.text == "127.0.0.1:8000");
   CHECK(c.metrics.address->text == "0.0.0.0:9901");
 }
 
@@ -194,7 +194,7 @@ TEST_CASE("conf: the founding case moves by variables") {
   CHECK(c.listeners[0].address.port == 0);
   CHECK(c.listeners[0].trusted_proxies.size() == 1);
   CHECK(c.routes[1].files.root == "/srv/files");
-  CHECK(c.upstreams[0].endpoints[0].is_unix);
+  CHECK(c.upstreams[0].endpoints[0].address.is_unix);
   CHECK_FALSE(c.metrics.address);
   CHECK(c.admin.socket == "/tmp/admin.sock");
   CHECK(c.access_log.path == "/tmp/access.log");

@@ -18,7 +18,11 @@ namespace {
 config::Upstream upstream_of(std::string name, std::initializer_list<std::string> hosts) {
   config::Upstream made;
   made.name = std::move(name);
-  for (const auto& host : hosts) made.endpoints.push_back({host + ":80", false, host, 80});
+  for (const auto& host : hosts) {
+    config::EndpointSource source;
+    source.address = {host + ":80", false, host, 80};
+    made.endpoints.push_back(std::move(source));
+  }
   return made;
 }
 

@@ -114,15 +114,15 @@ TEST_CASE("metrics: upstreams, endpoints, listeners, reasons and limits have the
   worker.dropped("header_timeout");
   worker.limit_hit("headers");
   worker.buffered(4096);
-  metrics.set_endpoint_state(endpoint, EndpointState::kUp);
+  metrics.set_endpoint_state(endpoint, EndpointState::kReady);
   const std::string text = metrics.render();
   const std::string at = R"({upstream="django",endpoint="127.0.0.1:8000",)";
   CHECK(has(text, "sluice_upstream_requests_total" + at + R"(code="200"} 1)"));
   CHECK(has(text, "sluice_upstream_requests_total" + at + R"(code="other"} 1)"));
   CHECK(has(text, "sluice_upstream_connections" + at + R"(state="idle"} 1)"));
   CHECK(has(text, "sluice_upstream_connects_total" + at + R"(result="failure"} 1)"));
-  CHECK(has(text, "sluice_upstream_endpoint_state" + at + R"(state="up"} 1)"));
-  CHECK(has(text, "sluice_upstream_endpoint_state" + at + R"(state="down"} 0)"));
+  CHECK(has(text, "sluice_upstream_endpoint_state" + at + R"(state="ready"} 1)"));
+  CHECK(has(text, "sluice_upstream_endpoint_state" + at + R"(state="holding"} 0)"));
   CHECK(has(text, R"(sluice_upstream_retries_total{upstream="django",proof="not_received"} 1)"));
   CHECK(has(text, R"(sluice_upstream_held_requests{upstream="django"} 2)"));
   CHECK(has(text, R"(sluice_upstream_hold_seconds_count{upstream="django"} 1)"));
@@ -297,7 +297,7 @@ TEST_CASE("metrics: Prometheus' own linter finds nothing to say") {
   worker.connected(endpoint, true);
   worker.accepted(metrics.listener(":8080"));
   worker.limit_hit("headers");
-  metrics.set_endpoint_state(endpoint, EndpointState::kUp);
+  metrics.set_endpoint_state(endpoint, EndpointState::kReady);
   metrics.read_counter("access_log_lost_total", "Lines of the access log that were lost.",
                        [] { return 0.0; });
 
