@@ -29,7 +29,11 @@ struct Lease {
 struct Wish {
   std::vector<const Endpoint*> tried;  // not these again
   bool fresh = false;                  // not an idle connection
-  uint64_t bytes = 0;                  // it pins while it waits
+  bool unsafe = false;                 // its method is not idempotent: a stale connection loses it
+  bool has_key = false;
+  uint64_t key = 0;                  // the hash of what ring_hash goes by
+  const Endpoint* sticky = nullptr;  // preferred while usable
+  uint64_t bytes = 0;                // it pins while it waits
 };
 
 class Waiter {
