@@ -12,8 +12,10 @@ Status IoWatcher::start(Loop& loop, int fd, IoEvents& events, Interest interest)
   return add(loop, fd, events, what);
 }
 
-Status IoWatcher::start_level(Loop& loop, int fd, IoEvents& events) {
-  return add(loop, fd, events, EV_READ | EV_PERSIST);
+Status IoWatcher::start_level(Loop& loop, int fd, IoEvents& events, Interest interest) {
+  auto what = static_cast<short>(EV_READ | EV_PERSIST);
+  if (interest == Interest::kReadWrite) what = static_cast<short>(what | EV_WRITE);
+  return add(loop, fd, events, what);
 }
 
 Status IoWatcher::add(Loop& loop, int fd, IoEvents& events, short what) {

@@ -38,8 +38,8 @@ class IoWatcher {
 
   enum class Interest { kReadWrite, kRead };
   Status start(Loop& loop, int fd, IoEvents& events, Interest interest = Interest::kReadWrite);
-  // Level-triggered, for reading: for descriptors that are not read until they would block.
-  Status start_level(Loop& loop, int fd, IoEvents& events);
+  // Level-triggered: for descriptors that are not read until they would block.
+  Status start_level(Loop& loop, int fd, IoEvents& events, Interest interest = Interest::kRead);
   void stop();
   bool is_started() const { return events_ != nullptr; }
   // The news goes to somebody else from now on (a connection that passes from pool to borrower).

@@ -19,7 +19,7 @@ void Endpoint::note(EndpointNews news) {
     changed_at_.store(steady_now().time_since_epoch().count(), std::memory_order_relaxed);
     state_.store(to, std::memory_order_release);
   }
-  if (events_ != nullptr) events_->on_endpoint_changed(*this, from, to);
+  if (events_ != nullptr) events_->on_endpoint_changed(*this, from, to, news);
 }
 
 }  // namespace sluice::upstream

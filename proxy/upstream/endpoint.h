@@ -21,7 +21,8 @@ class Endpoint;
 class EndpointEvents {
  public:
   // On the thread that brought the news, under no lock. Short: post what takes longer.
-  virtual void on_endpoint_changed(Endpoint& endpoint, EndpointState from, EndpointState to) = 0;
+  virtual void on_endpoint_changed(Endpoint& endpoint, EndpointState from, EndpointState to,
+                                   EndpointNews why) = 0;
 
  protected:
   ~EndpointEvents() = default;
