@@ -1,0 +1,45 @@
+// SockDiag: listening sockets asked for by NETLINK_SOCK_DIAG: a TCP one by its address, a unix one
+// by its inode, without privilege and without reading a table. Needs nothing mounted. The kernel
+// answers within the system call, so nothing is waited for. Owned by ListenerTable; one thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "proxy/base/fd.h"
+#include "proxy/base/result.h"
+#include "proxy/net/address.h"
+
+namespace sluice::net {
+
+class SockDiag {
+ public:
+  enum class Answer : uint8_t { kFound, kNotFound, kFailed };
+  struct Row {
+    uint32_t queued = 0;
+    uint32_t limit = 0;
+    uint32_t inode = 0;  // of the socket
+  };
+
+  static Result<SockDiag> open();
+
+  // A listener that would take a connection to `address`: bound to it or to the wildcard of its
+  // family, IPv6 ones included that take IPv4. Of several (SO_REUSEPORT) one is shown.
+  Answer find_tcp(const SocketAddress& address, Row& row);
+  // Requires: `inode` is a socket's.
+  Answer find_unix(uint32_t inode, Row& row);
+  // By the file it is bound to; where the file system hides that, by the path it was bound with.
+  // Reads all listening unix sockets of the namespace.
+  Answer search_unix(uint64_t device, uint64_t file, std::string_view path, Row& row);
+
+ private:
+  explicit SockDiag(Fd fd) : fd_(std::move(fd)) {}
+  bool send(std::string_view request, uint16_t flags);
+  ssize_t receive(char* into, size_t room);
+
+  Fd fd_;
+  uint32_t sequence_ = 0;
+};
+
+}  // namespace sluice::net
