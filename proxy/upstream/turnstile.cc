@@ -43,4 +43,11 @@ void Turnstile::pass_on(size_t place) {
   }
 }
 
+void Turnstile::wake_all() {
+  const std::lock_guard lock(mutex_);
+  for (const Seat& seat : seats_) {
+    if (seat.wake) seat.wake();
+  }
+}
+
 }  // namespace sluice::upstream

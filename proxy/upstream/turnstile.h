@@ -1,6 +1,7 @@
-// Turnstile: lets the workers of one upstream tell each other that a place under max_in_flight is
-// free. Shared by all workers' clusters of that name; made by the control thread. A worker with
-// requests in its queue says so; a worker that gives a permit back wakes one of them.
+// Turnstile: how the workers of one upstream hear of each other: that a place under max_in_flight
+// is free, and that an endpoint has changed. Shared by all workers' clusters of that name; made by
+// the control thread. A worker with requests in its queue says so; a worker that gives a permit
+// back wakes one of them. What all have to know wakes all.
 #pragma once
 
 #include <atomic>
@@ -21,6 +22,8 @@ class Turnstile {
   // Called by the worker at `place` after it gave back a permit: wakes the next other one that
   // waits.
   void pass_on(size_t place);
+  // An endpoint's state, or what else all clusters look at, has changed. Any thread.
+  void wake_all();
 
  private:
   struct Seat {

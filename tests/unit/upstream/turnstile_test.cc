@@ -74,6 +74,17 @@ TEST_CASE("turnstile: who left is not woken, and the place is given again") {
   CHECK(gate.pass_on(a) == "c");
 }
 
+TEST_CASE("turnstile: what all have to know wakes all that are there, waiting or not") {
+  Gate gate;
+  gate.join('a');
+  const size_t b = gate.join('b');
+  const size_t c = gate.join('c');
+  gate.turnstile.set_waiting(c, true);
+  gate.turnstile.leave(b);
+  gate.turnstile.wake_all();
+  CHECK(gate.woken == "ac");
+}
+
 TEST_CASE("turnstile: threads that come, wait, pass on and go") {
   Turnstile turnstile;
   std::atomic<int> wakes{0};
