@@ -10,6 +10,17 @@ constexpr Duration kEmptying = std::chrono::milliseconds(200);
 
 }  // namespace
 
+std::string_view name_of(Drain::Stage stage) {
+  switch (stage) {
+    case Drain::Stage::kServing: return "serving";
+    case Drain::Stage::kAnnouncing: return "announcing";
+    case Drain::Stage::kEmptying: return "emptying";
+    case Drain::Stage::kFinishing: return "finishing";
+    case Drain::Stage::kOver: return "over";
+  }
+  return "unknown";
+}
+
 void Drain::begin(TimePoint now, const config::Drain& limits, uint64_t requests) {
   if (stage_ != Stage::kServing) return;
   stage_ = Stage::kAnnouncing;

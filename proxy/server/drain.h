@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "proxy/base/clock.h"
 #include "proxy/config/config.h"
@@ -47,5 +48,7 @@ class Drain {
   TimePoint emptying_since_{};
   uint64_t seen_ = 0;
 };
+
+std::string_view name_of(Drain::Stage stage);
 
 }  // namespace sluice::server
