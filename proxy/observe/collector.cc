@@ -149,6 +149,7 @@ std::vector<MetricFamily> Collector::Collect() const {
   collect_upstreams(out);
   collect_endpoints(out);
   collect_endpoint_states(out);
+  collect_checks(out);
   collect_control(out);
   collect_process(out);
   return out;
@@ -337,6 +338,18 @@ void Collector::collect_endpoint_states(Families& out) const {
     }
   }
   keep(out, std::move(states));
+}
+
+void Collector::collect_checks(Families& out) const {
+  MetricFamily checks = family("sluice_upstream_checks_total",
+                               "Active checks of an endpoint, by result.", MetricType::Counter);
+  for (const auto& [id, counts] : metrics_.checks_) {
+    const auto& [upstream, endpoint] = metrics_.endpoints_.names(id);
+    const Labels labels{{"upstream", upstream}, {"endpoint", endpoint}};
+    add_counter(checks, with(labels, "result", "success"), as_double(counts.well));
+    add_counter(checks, with(labels, "result", "failure"), as_double(counts.badly));
+  }
+  keep(out, std::move(checks));
 }
 
 void Collector::collect_control(Families& out) const {

@@ -34,6 +34,7 @@ class Collector final : public prometheus::Collectable {
   void collect_upstreams(Families& out) const;
   void collect_endpoints(Families& out) const;
   void collect_endpoint_states(Families& out) const;
+  void collect_checks(Families& out) const;
   void collect_process(Families& out) const;
   void collect_control(Families& out) const;
 

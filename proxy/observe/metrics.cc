@@ -75,6 +75,12 @@ void Metrics::reloaded(bool well) {
   ++(well ? reloads_ : failed_reloads_);
 }
 
+void Metrics::checked(EndpointId endpoint, bool well) {
+  const std::lock_guard lock(mutex_);
+  Checks& checks = checks_[endpoint.index];
+  ++(well ? checks.well : checks.badly);
+}
+
 void Metrics::read_counter(std::string name, std::string help, std::function<double()> read) {
   const std::lock_guard lock(mutex_);
   sources_.push_back({std::move(name), std::move(help), true, std::move(read)});

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -58,6 +59,8 @@ class Metrics {
 
   void set_config(std::string_view hash, uint64_t generation);
   void reloaded(bool well);
+  // An active check of this endpoint is over.
+  void checked(EndpointId endpoint, bool well);
   // More that is only read when the metrics are. `name` without "sluice_", a counter's with
   // "_total". Requires: `read` may be called from any thread for as long as this lives.
   void read_counter(std::string name, std::string help, std::function<double()> read);
@@ -68,6 +71,10 @@ class Metrics {
 
  private:
   friend class Collector;
+  struct Checks {
+    uint64_t well = 0;
+    uint64_t badly = 0;
+  };
   struct Source {
     std::string name;
     std::string help;
@@ -91,6 +98,7 @@ class Metrics {
   uint64_t config_generation_ = 0;
   uint64_t reloads_ = 0;
   uint64_t failed_reloads_ = 0;
+  std::map<uint32_t, Checks> checks_;  // by endpoint; bounded as endpoints_ is
   std::vector<Source> sources_;
 };
 
