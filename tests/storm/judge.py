@@ -38,7 +38,7 @@ def percentile(values, share):
     return values[min(len(values) - 1, int(len(values) * share))] if values else 0.0
 
 
-def judge(deeds, executed, outages, kills, allow=None):
+def judge(deeds, executed, outages, kills, allow=None, has_ghosts=True):
     """-> a dict of Row's counts, and {reason: count}. `allow(deed)`: what this storm permits to fail."""
     count, reasons, latencies, worst_over = collections.Counter(), collections.Counter(), [], 0.0
     quota = {k: k.most for k in kills}
@@ -49,7 +49,7 @@ def judge(deeds, executed, outages, kills, allow=None):
             if d.unsafe:
                 reasons["doubled: %s %s" % (d.kind, d.detail or "answered")] += 1
         if d.fate == "left":
-            if times and _was_ghost(d, times, outages):
+            if has_ghosts and times and _was_ghost(d, times, outages):
                 count["ghost"] += 1
             continue
         count["requests"] += 1

@@ -21,7 +21,7 @@ class Storm:
     period, rest = 1.0, 0.0  # seconds from act to act; rest: least time after one
     short_acts, slow = 2, False  # slow: 10 000 requests are enough
     is_limited = False     # one request at a time per application worker, as our docs advise for the operation
-    least_http = False     # needs an application that keeps connections
+    has_ghosts = True      # what the application's own backlog keeps over the outage is not the proxy's
     app_args, connections, think, slow_seconds = {}, 64, 0.012, 0.0
     mix, pauses = None, (1.0, 2.0)
 
@@ -135,7 +135,7 @@ class Storm:
         return False
 
     def row(self, deeds, ledger, seconds):
-        count, reasons, late = judge(deeds, read_log(self.log), self.all_outages(), self.kills, self.allow)
+        count, reasons, late = judge(deeds, read_log(self.log), self.all_outages(), self.kills, self.allow, self.has_ghosts)
         notes = ["%d x %s" % (n, reason) for reason, n in reasons.most_common(5)]
         if ledger:
             notes.append("its own ledger: " + ", ".join("%s %d" % kv for kv in sorted(ledger.items())))
@@ -255,7 +255,7 @@ class GunicornTerm(Storm):
     slow_seconds = 0.6
 
     def act(self):
-        began, old = time.monotonic(), self.app
+        began, old = time.monotonic(), self.app  # its listener goes at once, its slow requests go on
         old.signal(signal.SIGTERM)
         eventually(lambda: not listens(old.host, old.port), "the listener to go")
         self.app = self.make_app(port=old.port)
@@ -272,9 +272,15 @@ class MaxRequests(Storm):
     short_acts = 0
 
 
+def touch(path):
+    """uWSGI looks at whole seconds, and whether they grew."""
+    later = max(time.time(), os.stat(path).st_mtime) + 2
+    os.utime(path, (later, later))
+
+
 class UwsgiReload(Storm):
     name, title = "uwsgi_reload", "uWSGI reloads gracefully: by SIGHUP, and by touching its file"
-    servers, period, rest = ("uwsgi",), 2.0, 1.0
+    servers, period, rest, has_ghosts = ("uwsgi",), 2.0, 1.0, False
 
     def set_up(self):
         self.touched = self.folder + "/touch"
@@ -285,7 +291,7 @@ class UwsgiReload(Storm):
     def act(self):
         before, began = self.app.times_up(), time.monotonic()
         if self.acts % 2:
-            os.utime(self.touched)
+            touch(self.touched)
         else:
             self.app.signal(signal.SIGHUP)
         eventually(lambda: self.app.times_up() > before, "the new uWSGI")
@@ -294,7 +300,7 @@ class UwsgiReload(Storm):
 
 class UwsgiChain(Storm):
     name, title = "uwsgi_chain", "uWSGI's workers are replaced one after the other (touch-chain-reload)"
-    servers, period, rest = ("uwsgi",), 2.0, 0.7
+    servers, period, rest, short_acts, slow = ("uwsgi",), 5.0, 0.7, 1, True
 
     def set_up(self):
         self.touched = self.folder + "/touch"
@@ -304,7 +310,7 @@ class UwsgiChain(Storm):
 
     def act(self):
         before = self.app.times_up()
-        os.utime(self.touched)
+        touch(self.touched)
         eventually(lambda: self.app.times_up() >= before + self.app.processes, "all new workers")
 
 

@@ -28,11 +28,12 @@ def is_gone(pid):
 class Proxy:
     name, half_close, protocols = "", True, ("http1", "uwsgi")
 
-    def __init__(self, folder, sources, protocol="http1", in_flight=0, resolver=None, drain=None, health="", listeners=2, once=False):
+    def __init__(self, folder, sources, protocol="http1", in_flight=0, resolver=None, drain=None, health="", listeners=2, once=False,
+                 checked=False):
         self.folder = "%s/%s.%d" % (folder, self.name, free_port())
         os.mkdir(self.folder)
         self.sources, self.protocol, self.in_flight, self.resolver = sources, protocol, in_flight, resolver
-        self.drain, self.health, self.once = drain or "{ min: 100ms, quiet: 100ms, max: 2s, deadline: 20s }", health, once
+        self.drain, self.health, self.once, self.checked = drain or "{ min: 100ms, quiet: 100ms, max: 2s, deadline: 20s }", health, once, checked
         if protocol not in self.protocols:
             raise Unsupported("does not speak " + protocol)
         self.ports = [free_port() for _ in range(listeners)]
@@ -238,7 +239,6 @@ http {
   %(upstream)s
   server {
     %(listen)s
-    location /healthz { return 200; }
     location / { add_header X-Generation %(generation)d; %(names)s %(way)s }
   }
 }
@@ -300,6 +300,7 @@ class Haproxy(Proxy):
     def config(self):
         self.generation += 1
         most = " maxconn %d" % self.in_flight if self.in_flight else ""
+        most += " check inter 200ms fall 2 rise 1" if self.checked else ""
         if self.resolver:
             host, port = self.sources[0][6:].rsplit(":", 1)
             names = "resolvers r\n  nameserver n %s\n  hold valid 1s\n  hold obsolete 0s\n  timeout resolve 1s\n  timeout retry 1s\n" % self.resolver
@@ -325,6 +326,7 @@ defaults
 %(once)s%(names)sfrontend f
 %(binds)s
   monitor-uri /healthz
+  monitor fail if { nbsrv(b) lt 1 }
   http-response set-header X-Generation %(generation)d
   default_backend b
 backend b
