@@ -21,7 +21,6 @@ Chain::Chain(Chain&& other) noexcept {
 Chain& Chain::operator=(Chain&& other) noexcept {
   if (this == &other) return *this;
   pieces_ = std::move(other.pieces_);
-  capacity_ = std::exchange(other.capacity_, 0);
   first_ = std::exchange(other.first_, 0);
   count_ = std::exchange(other.count_, 0);
   size_ = std::exchange(other.size_, 0);
@@ -33,12 +32,11 @@ Chain& Chain::operator=(Chain&& other) noexcept {
 Chain::~Chain() = default;
 
 Chain::Piece& Chain::push() {
-  if (first_ + count_ == capacity_) {
+  if (first_ + count_ == pieces_.size()) {
     if (first_ > 0 && first_ >= count_) {
       std::move(&pieces_[first_], &pieces_[first_] + count_, &pieces_[0]);
     } else {
-      capacity_ = std::max<uint32_t>(4, capacity_ * 2);
-      auto larger = std::make_unique<Piece[]>(capacity_);
+      decltype(pieces_) larger(std::max<size_t>(4, pieces_.size() * 2));
       if (count_ > 0) std::move(&pieces_[first_], &pieces_[first_] + count_, &larger[0]);
       pieces_ = std::move(larger);
     }

@@ -7,9 +7,11 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "proxy/base/block.h"
 #include "proxy/base/fd.h"
+#include "proxy/base/recycled.h"
 
 namespace sluice {
 
@@ -64,9 +66,8 @@ class Chain {
   Piece& push();
   char* tail_room(size_t size);
 
-  // A small vector used as a queue: pieces_[first_ .. first_ + count_).
-  std::unique_ptr<Piece[]> pieces_;
-  uint32_t capacity_ = 0;
+  // A queue: pieces_[first_ .. first_ + count_); the others are empty.
+  std::vector<Piece, RecycledAllocator<Piece>> pieces_;
   uint32_t first_ = 0;
   uint32_t count_ = 0;
   uint64_t size_ = 0;

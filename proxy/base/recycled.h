@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <new>
 
 namespace sluice {
@@ -43,6 +44,34 @@ class Recycled {
   };
   static constexpr size_t kMostSpare = 128;
   static inline thread_local Spares spares;
+};
+
+// The same for the elements of small vectors: up to kSize bytes of them are kept for the next.
+//   std::vector<Field, RecycledAllocator<Field>> fields_;
+template <typename T>
+class RecycledAllocator {
+ public:
+  using value_type = T;
+  RecycledAllocator() = default;
+  template <typename U>
+  explicit RecycledAllocator(const RecycledAllocator<U>&) {}
+
+  T* allocate(size_t count) {
+    if (count > kMost) return std::allocator<T>().allocate(count);
+    return reinterpret_cast<T*>(Storage::operator new(sizeof(Storage)));
+  }
+  void deallocate(T* memory, size_t count) {
+    if (count > kMost) return std::allocator<T>().deallocate(memory, count);
+    Storage::operator delete(memory, sizeof(Storage));
+  }
+  bool operator==(const RecycledAllocator&) const { return true; }
+
+ private:
+  static constexpr size_t kSize = 768;
+  static constexpr size_t kMost = kSize / sizeof(T);
+  struct alignas(alignof(std::max_align_t)) Storage : Recycled<Storage> {
+    std::byte bytes[kSize];
+  };
 };
 
 }  // namespace sluice

@@ -125,7 +125,8 @@ void Loop::end_tick() {
       soon_->cancel();
       events.on_soon();
     }
-    const auto doomed = std::exchange(doomed_, {});
+    dying_.swap(doomed_);
+    dying_.clear();  // whose end dooms others adds them to doomed_
   }
 }
 

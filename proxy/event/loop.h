@@ -74,6 +74,7 @@ class Loop final : private IoEvents {
   Soon* soon_ = nullptr;                       // in the order they were scheduled
   Soon** soon_tail_ = &soon_;
   std::vector<std::unique_ptr<Deferred>> doomed_;
+  std::vector<std::unique_ptr<Deferred>> dying_;  // empty but for its room, and while it is emptied
   IoWatcher wake_watcher_;
 };
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "proxy/base/arena.h"
+#include "proxy/base/recycled.h"
 
 namespace sluice::http {
 
@@ -81,7 +82,7 @@ class Headers {
   Headers copy() const;
 
  private:
-  std::vector<Field> fields_;
+  std::vector<Field, RecycledAllocator<Field>> fields_;
   Arena arena_;
 };
 
