@@ -1,6 +1,5 @@
 // ConnectProbe: asks an endpoint that is away whether it is back, by connecting and closing, with a
-// backoff of its own: 5 to 50 ms in the first ten seconds, then up to 1 s. Owned by its watch;
-// control thread.
+// backoff of its own. Owned by its watch; control thread.
 #pragma once
 
 #include <memory>
@@ -26,12 +25,16 @@ class ConnectProbe final : private net::DialEvents {
   ConnectProbe(event::Loop& loop, const Endpoint& endpoint, ProbeEvents& events)
       : endpoint_(endpoint), events_(events), dialer_(loop, *this) {}
 
+  // kEager: 5 to 50 ms in the first ten seconds, then up to 1 s. kPatient: 1 s.
+  enum class Pace : uint8_t { kEager, kPatient };
+
   const Endpoint& endpoint() const { return endpoint_; }
-  // A new absence: the first probe may go at `now` + wait.
-  void begin(TimePoint now, Duration wait);
-  bool is_due(TimePoint now) const { return !is_dialling_ && now >= next_; }
+  // Away since `now`; again with the same pace: no difference until end().
+  void begin(Pace pace, TimePoint now);
+  void end() { is_begun_ = false; }
+  bool is_due(TimePoint now) const { return is_begun_ && !is_dialling_ && now >= next_; }
   bool is_dialling() const { return is_dialling_; }
-  // Something has happened there: the next one is due now.
+  // Something has happened there: the next one is due at once.
   void hurry() { next_ = TimePoint::min(); }
   // Requires: is_due().
   void dial(TimePoint now);
@@ -42,10 +45,12 @@ class ConnectProbe final : private net::DialEvents {
 
   const Endpoint& endpoint_;
   ProbeEvents& events_;
+  bool is_begun_ = false;
   bool is_dialling_ = false;
+  Pace pace_ = Pace::kEager;
   TimePoint began_{};  // the absence
   TimePoint next_{};
-  Duration wait_{0};  // between the last two
+  Duration wait_{0};  // before the next one
   net::Dialer dialer_;
 };
 

@@ -4,9 +4,9 @@
 // connected to, and only while they are away. Its news goes to Endpoint::note(). Owned by Lookout;
 // control thread.
 //
-//   an endpoint:   looked at: every 20 ms; every 5 ms while any is away
-//                  not to be looked at, and away: connects at 5 ms, slowing to 50 ms, after ten
-//                  seconds to 1 s
+//   to be looked at:   every 20 ms; every 5 ms while any is away
+//   not, and away:     connected to after 5 ms, slowing to 50 ms, after ten seconds to 1 s
+//   not, not away:     left alone
 #pragma once
 
 #include <memory>
@@ -45,7 +45,6 @@ class ListenerWatch final : private event::TimerEvents,
 
  private:
   struct Watched;
-  enum class Trust : uint8_t { kFull, kUntil, kNever };
   void on_timer(event::Timer& timer) override;
   void on_path_changed(const std::string& path) override;
   void on_probed(ConnectProbe& probe, bool connected) override;
@@ -53,17 +52,17 @@ class ListenerWatch final : private event::TimerEvents,
   void step(Watched& it, TimePoint now);
   void look(Watched& it, TimePoint now);
   void on_there(Watched& it, TimePoint now);
-  void on_absent(Watched& it, bool proven, TimePoint now);
-  void say_listens(Watched& it, TimePoint now);
-  void probe(Watched& it, TimePoint now);
-  void set_interval(Duration cost, bool is_away);
+  void on_absent(Watched& it, net::ListenerLook::Seen seen, TimePoint now);
+  void doubt(Watched& it, TimePoint until, TimePoint now);
+  void probe(Watched& it, ConnectProbe::Pace pace, TimePoint now);
+  Duration wish_of(const Watched& it, TimePoint now) const;
+  void measure(Duration cost);
 
   event::Loop& loop_;
   net::ListenerSource& source_;
   std::vector<std::unique_ptr<Watched>> watched_;  // as many as the Directory has endpoints
-  Duration interval_;
+  Duration interval_{0};
   Duration cost_{0};     // CPU of a round, smoothed
-  size_t probing_ = 0;   // bounded by kMostProbes
   uint64_t probes_ = 0;  // ever made
   net::FolderWatch folders_;
   event::Timer timer_;

@@ -35,15 +35,15 @@ class Prober final : private InquiryEvents {
 
   void on_answered(Inquiry& inquiry, const InquiryResult& result) override;
   void start(Patient& patient);
-  void conclude(Patient& patient, const InquiryResult& result);
+  void conclude(Patient& patient, const Inquiry& inquiry, const InquiryResult& result);
   void start_next();
-  Duration jittered(Duration interval, uint32_t percent);
+  double jitter(uint32_t percent);
 
   event::Loop& loop_;
   observe::Metrics& metrics_;
   std::minstd_rand dice_;
-  size_t running_ = 0;                             // bounded by kMostRunning
-  std::deque<Patient*> due_;                       // wait for one of them; each patient once
+  size_t running_ = 0;                              // bounded by kMostRunning
+  std::deque<Patient*> due_;                        // wait for one of them; each patient once
   std::vector<std::unique_ptr<Patient>> patients_;  // as many as the Directory has endpoints
 };
 
