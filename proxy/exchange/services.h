@@ -15,8 +15,16 @@ namespace sluice::exchange {
 struct Readiness {
   std::atomic<bool> accepting{false};
   std::atomic<bool> draining{false};
+  std::atomic<bool> upstreams{true};       // the judge's word (server/readiness_judge)
+  mutable std::atomic<bool> asked{false};  // somebody wants to know; taken back by the judge
   bool is_ready() const {
-    return accepting.load(std::memory_order_relaxed) && !draining.load(std::memory_order_relaxed);
+    return accepting.load(std::memory_order_relaxed) && !draining.load(std::memory_order_relaxed) &&
+           upstreams.load(std::memory_order_relaxed);
+  }
+  // For whoever decides by it whether to send traffic: until all have answered, it is found out.
+  bool ask() const {
+    if (!asked.load(std::memory_order_relaxed)) asked.store(true, std::memory_order_relaxed);
+    return is_ready();
   }
 };
 
