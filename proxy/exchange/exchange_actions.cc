@@ -80,8 +80,8 @@ void Exchange::serve_file() {
 }
 
 void Exchange::respond(const config::Respond& respond) {
-  if (respond.health == config::Health::kReady && !services_.readiness.is_ready()) {
-    return set_answer(text_answer(503, "text/plain", "draining\n"));
+  if (respond.health == config::Health::kReady && !services_.readiness.ask()) {
+    return set_answer(text_answer(503, "text/plain", "not ready\n"));
   }
   if (respond.health != config::Health::kNone) {
     return set_answer(
