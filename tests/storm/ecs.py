@@ -126,10 +126,14 @@ class Task:
 
 class Swap(operations.Storm):
     """What all of them share: a balancer, and `desired` tasks."""
-    desired, slow, period, rest = 2, True, 1.0, 0.3
+    desired, slow, period, rest, balances = 2, True, 1.0, 0.3, False
     servers, short_acts = ("uwsgi", "gunicorn"), 1
     variants = {"nginx": ("quit",), "haproxy": ("usr1",)}
     longest_stop = 0.0
+
+    @property
+    def site(self):
+        return "light" if self.options.short else "django"
 
     def drain(self):
         return "{ min: 1s, quiet: 500ms, max: 3s, deadline: 8s }" if self.options.short else "{ min: 5s, quiet: 3s, max: 20s, deadline: 28s }"
@@ -163,7 +167,7 @@ class Swap(operations.Storm):
 
     def retire(self, task):
         self.notes += task.proxy.faults() if self.peer == "sluice" else []
-        self.bad = getattr(self, "bad", False) or bool(self.peer == "sluice" and task.proxy.faults())
+        self.bad = self.bad or bool(self.peer == "sluice" and task.proxy.faults())
         self.proxies.remove(task.proxy)
         self.apps.remove(task.app)
 
@@ -186,8 +190,7 @@ class Swap(operations.Storm):
 
     def row(self, deeds, ledger, seconds):
         self.notes.append("a task's proxy took %.1f s to stop at most" % self.longest_stop)
-        row = super().row(deeds, ledger, seconds)
-        return row._replace(failed=row.failed or getattr(self, "bad", False))
+        return super().row(deeds, ledger, seconds)
 
 
 class Rolling(Swap):

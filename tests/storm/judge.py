@@ -17,10 +17,16 @@ Row = collections.namedtuple("Row", "operation app peer requests lost doubled br
 
 
 class Kill:
-    """A process was killed, or told to stop at once, at `when`; it worked on at most `most` requests."""
+    """A process was killed, or told to stop at once, at `when`; it worked on at most `most` requests. `connections`: it
+    was the clients' own server, and what connected later was not its."""
 
-    def __init__(self, when, most):
-        self.when, self.most = when, most
+    def __init__(self, when, most, connections=False):
+        self.when, self.most, self.connections = when, most, connections
+
+    def explains(self, deed):
+        if self.connections and deed.connected > self.when:
+            return False
+        return deed.began <= self.when + 0.02 and self.when - 0.05 <= deed.ended <= self.when + 3.0
 
 
 def read_log(path):
@@ -68,7 +74,7 @@ def judge(deeds, executed, outages, kills, allow=None, has_ghosts=True):
         if allow and allow(d):
             count["allowed"] += 1
             continue
-        kill = next((k for k in kills if quota[k] > 0 and d.began <= k.when + 0.02 and k.when - 0.05 <= d.ended <= k.when + 3.0), None)
+        kill = next((k for k in kills if quota[k] > 0 and k.explains(d)), None)
         if kill:
             quota[kill] -= 1
             count["in_hand"] += 1

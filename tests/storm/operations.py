@@ -20,10 +20,12 @@ class Storm:
     variants = {}          # more rows of a peer: {"nginx": ("quit",)}
     period, rest = 1.0, 0.0  # seconds from act to act; rest: least time after one
     short_acts, slow = 2, False  # slow: 10 000 requests are enough
+    site = "light"
     is_limited = False     # one request at a time per application worker, as our docs advise for the operation
+    balances = True        # one process's counters have all of the storm
     has_ghosts = True      # what the application's own backlog keeps over the outage is not the proxy's
     app_args, connections, think, slow_seconds = {}, 64, 0.012, 0.0
-    mix, pauses = None, (1.0, 2.0)
+    mix, pauses, wave = None, (1.0, 2.0), 0.0
 
     def __init__(self, server, peer, options, variant=""):
         self.server, self.peer, self.options, self.variant = server, peer, options, variant
@@ -31,13 +33,13 @@ class Storm:
         self.folder = tempfile.mkdtemp(prefix="storm.")
         self.log = self.folder + "/executed"
         open(self.log, "w").close()
-        self.apps, self.proxies, self.load = [], [], None
+        self.apps, self.proxies, self.load, self.unbalanced, self.bad = [], [], None, [], False
 
     # -- what it is made of --
 
     def make_app(self, **more):
         more.setdefault("args", self.app_args.get(self.server, ()))
-        app = Application(self.server, self.folder, self.log, site=self.options.site, http=self.peer == "haproxy", **more)
+        app = Application(self.server, self.folder, self.log, site=self.options.site or self.site, http=self.peer == "haproxy", **more)
         self.apps.append(app)
         return app
 
@@ -63,7 +65,7 @@ class Storm:
             mix.pop("half", None)
         connections = self.connections // 2 if self.options.short else self.connections
         return Load(self.targets(), self.folder, connections=connections, processes=1 if self.options.short else 2, mix=mix,
-                    pauses=self.pauses, think=self.think, slow=self.slow_seconds, stream=self.server in ("gunicorn", "gthread"))
+                    pauses=self.pauses, think=self.think, slow=self.slow_seconds, stream=self.server in ("gunicorn", "gthread"), wave=self.wave)
 
     def act(self):
         pass
@@ -88,6 +90,8 @@ class Storm:
             deeds = self.load.finish()
             self.ended = time.monotonic()
             ledger = self.proxies[0].ledger() if self.proxies else {}
+            if self.balances and self.proxies:
+                self.unbalanced = self.proxies[0].balance(deeds)
             self.tear_down()
             return self.row(deeds, ledger, time.monotonic() - began)
         except Unsupported as e:
@@ -139,9 +143,9 @@ class Storm:
         notes = ["%d x %s" % (n, reason) for reason, n in reasons.most_common(5)]
         if ledger:
             notes.append("its own ledger: " + ", ".join("%s %d" % kv for kv in sorted(ledger.items())))
-        faults = [fault for proxy in self.proxies for fault in proxy.faults()]
+        faults = self.unbalanced + [fault for proxy in self.proxies for fault in proxy.faults()]
         failed = bool(count["lost"] or count["doubled"] or count["broken"] or count["ghost"] or (faults and self.peer == "sluice")
-                      or (self.options.strict and count["slow"]) or not count["requests"])
+                      or (self.options.strict and count["slow"]) or not count["requests"] or self.bad)
         outage = max((e - b for b, e in self.all_outages()), default=0.0)
         return Row(self.name, self.server, self.label(), count["requests"], count["lost"], count["doubled"], count["broken"], count["ghost"],
                    count["in_hand"], count["slow"], count["again"], late["p50"], late["p99"], late["worst"], outage, self.acts, seconds,
@@ -168,8 +172,8 @@ class HalfClose(Storm):
 
 class IdleRace(Storm):
     name, title = "idle_race", "requests come when the connections behind the proxy are about as old as the application's keep-alive"
-    servers, connections, think = ("gthread", "script"), 96, 0.05
-    mix, pauses, short_acts = {"pauser": 80, "keeper": 4}, (1.0, 2.0), 0
+    servers, connections, slow = ("gthread", "script"), 256, True
+    mix, wave, short_acts = {"pauser": 1}, 1.0, 0
 
     def set_up(self):
         self.app = self.make_app()
@@ -200,7 +204,14 @@ class Listener(Storm):
         return load
 
     def act(self):
-        self.proxy.listening({0, 1})
+        try:
+            self.proxy.listening({0, 1})
+        except RuntimeError as e:
+            # It is still being emptied, and ought to come back all the same.
+            self.bad = True
+            if not self.notes:
+                self.notes.append(str(e).strip().splitlines()[0])
+            return
         self.load.open(1)
         time.sleep(0.7)
         self.load.open(1, False)  # nobody is sent there any more, but who is there stays
@@ -343,12 +354,12 @@ class Dns(Storm):
 
 class Crash(Storm):
     name, title = "crash", "the process that serves is SIGKILLed: only what it had in hand may be lost"
-    period, rest, peers = 2.0, 1.0, ("sluice", "nginx")
+    period, rest, peers, balances = 2.0, 1.0, ("sluice", "nginx"), False
 
     def act(self):
         before = self.proxy.serving_pid() if self.peer == "sluice" else 0
         # Everything that is on a connection of the dead process; what comes after it is not.
-        self.kills.append(Kill(time.monotonic(), 1 << 30))
+        self.kills.append(Kill(time.monotonic(), 1 << 30, connections=True))
         self.proxy.crash()
         if before:
             self.proxy.await_crash_over(before)
@@ -362,13 +373,22 @@ class Upgrade(Storm):
     name, title = "upgrade", "the binary is replaced by another one while it runs"
     period, rest = 2.0, 1.0
 
+    def make_proxy(self, sources, **more):
+        proxy = super().make_proxy(sources, **more)
+        proxy.orphan = True
+        return proxy
+
+    def set_up(self):
+        super().set_up()
+        time.sleep(0.6 if self.peer == "nginx" else 0)
+
     def act(self):
         self.proxy.upgrade(self.acts)
 
 
 class Stop(Storm):
     name, title = "sigterm", "one of two proxies is told to end while clients are with it; half a second later nobody is sent there"
-    period, rest, slow = 4.0, 0.5, True
+    period, rest, slow, balances = 4.0, 0.5, True, False
     variants = {"nginx": ("quit",), "haproxy": ("usr1",)}
     drain = "{ min: 800ms, quiet: 300ms, max: 3s, deadline: 20s }"
 

@@ -101,6 +101,9 @@ class Proxy:
         """What it says itself that it did not serve: {reason: count}"""
         return {}
 
+    def balance(self, deeds):
+        return []
+
     def faults(self):
         """What is wrong with it at the end of a storm."""
         return []
@@ -205,6 +208,21 @@ upstreams:
         except OSError:
             return {}
 
+    def balance(self, deeds):
+        """accepted = answered + listed, as far as clients can tell: -> faults"""
+        kinds = dict.fromkeys(("2", "others"), 0)
+        for name, labels, value in self.samples():
+            if name == "sluice_http_requests_total":
+                code = dict(re.findall(r'(\w+)="([^"]*)"', labels))["code"]
+                kinds["2" if code[0] == "2" else "others"] += int(float(value))
+        well = sum(d.fate is None for d in deeds)
+        left = sum(d.fate == "left" for d in deeds)
+        # Who left may have been answered, or not even accepted.
+        if not well <= kinds["2"] <= well + left or sum(kinds.values()) > len(deeds):
+            return ["its counters do not balance: %d answered well, %d otherwise; clients have %d, %d left, %d in all" % (
+                kinds["2"], kinds["others"], well, left, len(deeds))]
+        return []
+
     def faults(self):
         found = []
         if self.exit_code not in (0, None):
@@ -216,6 +234,7 @@ upstreams:
 
 class Nginx(Proxy):
     name, half_close = "nginx", False  # a half-closed client has left, to nginx
+    orphan = False
 
     def config(self):
         self.generation += 1
@@ -229,7 +248,7 @@ class Nginx(Proxy):
         way = "include /etc/nginx/uwsgi_params; uwsgi_pass %s;" % target if self.protocol == "uwsgi" else \
             "proxy_pass http://%s; proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_set_header Host $http_host;" % target
         listen = " ".join("listen 127.0.0.1:%d;" % p for p, o in zip(self.ports, self.opened) if o)
-        return """daemon off; worker_processes 2; pid %(folder)s/nginx.pid; error_log %(folder)s/output warn; user root;
+        return """daemon off; worker_processes 2; pid %(folder)s/nginx.pid; error_log %(folder)s/output error; user root;
 worker_rlimit_nofile 16000;
 events { worker_connections 8000; }
 http {
@@ -250,7 +269,10 @@ http {
 
     def start(self):
         self.write()
-        self.spawn(["nginx", "-c", self.folder + "/nginx.conf", "-e", self.folder + "/output"])
+        command = [shutil.which("nginx") or "nginx", "-c", self.folder + "/nginx.conf", "-e", self.folder + "/output"]
+        if self.orphan:  # it upgrades only when who started it has gone; in a container, as PID 1, it never does
+            command = ["sh", "-c", "(%s & sleep 0.5); exec sleep 100000" % " ".join(command)]
+        self.spawn(command)
         self.await_listening()
 
     def main_pid(self):
@@ -280,6 +302,7 @@ http {
         eventually(lambda: len(self.workers()) >= 2, "its workers", 10)
         os.kill(old, signal.SIGWINCH)
         os.kill(old, signal.SIGQUIT)
+        eventually(lambda: is_gone(old), "the end of nginx's old master", 20)
         return new
 
     def stop(self, number=signal.SIGTERM, seconds=30):
@@ -287,7 +310,7 @@ http {
         pid = self.main_pid()
         try:
             os.kill(pid, number)
-            eventually(lambda: self.process.poll() is not None and is_gone(pid), "nginx's end", seconds)
+            eventually(lambda: is_gone(pid), "nginx's end", seconds)
         except (ProcessLookupError, TimeoutError):
             pass
         self.clear()

@@ -7,13 +7,17 @@ Deed; judge.py compares them with the application's file.
 What a server may do without losing anything: close after an answer with `Connection: close`, or close an idle
 connection so early that its end is seen before the next request is written. A connection that ends after a request
 was written and before its whole answer came has lost it.
+
+Loopback has no distance, so `rtt` gives it one: a client that is a millisecond away learns of an end a moment later, and
+what it writes until then is lost. Here it learns of it before; a request that it would write less than `rtt` after it
+saw an end that nobody had announced counts as lost nevertheless ("closed while the request was on its way").
 """
 import collections, errno, gc, heapq, mmap, multiprocessing, os, pickle, random, select, signal, socket, struct, sys, time
 
 # kind of connection: how it behaves, and how many of a hundred connections are of it
 KINDS = {
     "keeper": 34,      # keep-alive, pages and forms, short pauses
-    "pauser": 20,      # keep-alive, all of them together after pauses about as long as an idle limit
+    "pauser": 20,      # keep-alive, with pauses about as long as an idle limit
     "single": 20,      # one connection per request
     "half": 6,         # one request, then shutdown(SHUT_WR), then the answer
     "uploader": 6,     # bodies from 1 KiB to 1 MiB, echoed and compared
@@ -33,7 +37,8 @@ class Load:
     """Client processes against targets [(host, port)]. Only open targets get new connections."""
 
     def __init__(self, targets, folder, connections=64, processes=2, patience=45.0, mix=None, pauses=(1.0, 2.0), think=0.01,
-                 slow=0.0, stream=False):
+                 slow=0.0, stream=False, rtt=0.001,
+                 wave=0.0):
         self.shared = mmap.mmap(-1, SIZE)
         self.folder, self.patience, self.processes = folder, patience, []
         for n in range(len(targets)):
@@ -42,7 +47,7 @@ class Load:
         context = multiprocessing.get_context("fork")
         for n in range(processes):
             spec = dict(number=n, targets=targets, kinds=kinds[n::processes], patience=patience, pauses=pauses, think=think, slow=slow,
-                        stream=stream, out="%s/deeds.%d" % (folder, n))
+                        stream=stream, rtt=rtt, wave=wave, out="%s/deeds.%d" % (folder, n))
             self.processes.append(context.Process(target=_work, args=(spec, self.shared), daemon=True))
 
     def start(self):
@@ -100,7 +105,7 @@ class Loop:
         self.random = random.Random(spec["number"] * 7919 + os.getpid())
         self.poll, self.fds, self.timers, self.serial = select.epoll(), {}, [], 0
         self.deeds, self.next = [], 0
-        self.busy, self.stopping = 0, False
+        self.busy, self.stopping, self.polled = 0, False, time.monotonic()
         self.counter = COUNTS + 8 * spec["number"]
         self.connections = [Connection(self, kind) for kind in spec["kinds"]]
 
@@ -117,9 +122,13 @@ class Loop:
                     c.timer = 0
                     action()
             wait = min(0.05, max(0, self.timers[0][0] - time.monotonic())) if self.timers else 0.05
-            for fd, events in self.poll.poll(wait, 256):
+            found = self.poll.poll(wait, 256)
+            self.polled = time.monotonic()
+            for fd, events in found:
                 c = self.fds.get(fd)
                 if c is not None:
+                    if events & (select.EPOLLRDHUP | select.EPOLLHUP) and not c.end_seen:
+                        c.end_seen = self.polled
                     c.on_events(events)
             if self.shared[FLAGS] and not self.stopping:
                 self.stopping = True
@@ -141,7 +150,7 @@ class Connection:
     def __init__(self, loop, kind):
         self.loop, self.kind = loop, kind
         self.sock, self.fd, self.timer, self.busy = None, -1, 0, False
-        self.connected, self.target, self.is_connecting = 0.0, 0, False
+        self.connected, self.target, self.is_connecting, self.end_seen = 0.0, 0, False, 0.0
 
     def at(self, when, action):
         loop = self.loop
@@ -156,6 +165,8 @@ class Connection:
         if loop.stopping:
             return self.drop()
         if self.sock is not None and not self.is_usable():
+            if time.monotonic() - (self.end_seen or loop.polled) <= loop.spec["rtt"]:
+                return self.lose_on_the_way()
             self.drop()
         if self.sock is None:
             self.target = loop.target()
@@ -175,6 +186,13 @@ class Connection:
             self.connect()
         if self.busy and self.kind == "leaver":
             self.at(self.began + loop.random.expovariate(4), self.leave)
+
+    def lose_on_the_way(self):
+        self.make_request()
+        self.busy, self.got, self.head_end, self.first, self.reused = True, bytearray(), -1, 0.0, True
+        self.loop.busy += 1
+        self.began = time.monotonic()
+        self.fail("lost", "closed while the request was on its way")
 
     def is_usable(self):
         """An end that is here before the next request is written loses nothing."""
@@ -226,7 +244,7 @@ class Connection:
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.kind == "trickler":
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-        self.is_connecting = True
+        self.is_connecting, self.end_seen = True, 0.0
         code = self.sock.connect_ex(self.loop.spec["targets"][self.target])
         if code not in (0, errno.EINPROGRESS):
             return self.fail("lost", "connect: " + errno.errorcode.get(code, str(code)))
@@ -423,6 +441,12 @@ class Connection:
             return self.drop()
         if fate in ("lost", "broken"):
             pause = 0.05
+        elif kind == "pauser" and loop.spec["wave"]:
+            # All of them ask at the same time, then none for `wave`, give or take; so no connection behind the proxy
+            # is kept young by somebody else's request.
+            beat = loop.spec["wave"] + 0.02
+            pause = (now // beat + 1) * beat - now + loop.random.choice((0.05, 0.008)) * loop.random.uniform(-1, 1)
+            pause += beat if pause < beat / 2 else 0
         elif kind == "pauser" and loop.next % 4 == 0:
             # What it used, and what that used in turn, has been idle for about as long as the limit then.
             pause = loop.random.choice(loop.spec["pauses"]) + loop.random.uniform(-0.05, 0.05)
