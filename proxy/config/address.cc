@@ -57,7 +57,7 @@ Result<Address> parse_unix(std::string_view text) {
 std::optional<std::string> refuse_foreign(std::string_view text, AddressUse use) {
   if (text.empty()) return "is empty; write 127.0.0.1:8080 or unix:/run/x.sock";
   if (text.substr(0, 6) == "dns://" || text.substr(0, 6) == "srv://") {
-    return fmt::format("\"{}\": names are not supported in this version; write IP addresses", text);
+    return fmt::format("\"{}\": nothing is looked up here; write an IP address", text);
   }
   if (const auto scheme = text.find("://"); scheme != std::string_view::npos) {
     return fmt::format("\"{}\": no scheme here; write {}{}", text, text.substr(scheme + 3),
@@ -115,8 +115,7 @@ Result<std::string> resolve_host(const HostPort& parts, std::string_view text, A
     return wrong(fmt::format("\"{}\": a listener needs an IP address, not a name; write "
                              "0.0.0.0:8080 or :8080", text));
   }
-  return wrong(fmt::format("\"{0}\": names are not looked up in this version (they will be written "
-                           "dns://{0}); write an IP address", text));
+  return wrong(fmt::format("\"{0}\" is a name; write dns://{0} to have it looked up", text));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Addresses and networks as they are written: "0.0.0.0:8080", "[::]:8080", "unix:/run/x.sock",
-// "10.0.0.0/8". Nothing is looked up: a name is refused. Pure functions; any thread.
+// "10.0.0.0/8". Nothing is looked up: a name is refused (endpoint_text.h takes names). Pure
+// functions; any thread.
 // An error's detail says what would be right.
 #pragma once
 

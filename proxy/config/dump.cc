@@ -1,52 +1,13 @@
 #include "proxy/config/dump.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
 
-#include "proxy/base/text.h"
 #include "proxy/config/address.h"
+#include "proxy/config/dump_writer.h"
 #include "proxy/config/units.h"
 
 namespace sluice::config {
 namespace {
-
-// Plain where YAML takes it as it is, else in double quotes; "${" would be taken for a variable.
-std::string quote(std::string_view text) {
-  const bool is_plain = !text.empty() && text != "null" &&
-                        std::all_of(text.begin(), text.end(), [](char c) {
-                          return is_digit(c) || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') ||
-                                 c == '/' || c == '.' || c == '_';
-                        });
-  if (is_plain) return std::string{text};
-  std::string out = "\"";
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (c == '"' || c == '\\') {
-      out.append(1, '\\').append(1, c);
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-    } else {
-      if (text.substr(i, 2) == "${") out += '$';
-      out += c;
-    }
-  }
-  return out + "\"";
-}
-
-std::string list_of(const std::vector<std::string>& texts) {
-  std::string out;
-  for (const auto& text : texts) out += (out.empty() ? "" : ", ") + quote(text);
-  return "[" + out + "]";
-}
-
-std::string or_word(uint64_t number, std::string_view zero) {
-  return number == 0 ? std::string{zero} : fmt::format("{}", number);
-}
-std::string or_word(Bytes bytes, std::string_view zero) {
-  return bytes.count == 0 ? std::string{zero} : format_bytes(bytes);
-}
-std::string_view on_off(bool flag) { return flag ? "on" : "off"; }
 
 std::string flow(const Node& node) {
   switch (node.kind) {
@@ -66,29 +27,6 @@ std::string flow(const Node& node) {
     }
   }
   return {};
-}
-
-// Lines of "key: value" at a depth.
-class Writer {
- public:
-  void line(int depth, std::string_view key, std::string_view value) {
-    out_.append(static_cast<size_t>(depth) * 2, ' ').append(key).append(":");
-    if (!value.empty()) out_.append(" ").append(value);
-    out_ += '\n';
-  }
-  // The line written last begins an item of a list.
-  void begin_item(size_t from) { out_[out_.find_first_not_of(' ', from) - 2] = '-'; }
-  size_t mark() const { return out_.size(); }
-  std::string take() { return std::move(out_); }
-
- private:
-  std::string out_;
-};
-
-void write_buffering(Writer& w, int depth, const Buffering& b) {
-  w.line(depth, "buffering",
-         fmt::format("{{request: {}, response: {}, memory: {}, disk: {}}}", on_off(b.request),
-                     on_off(b.response), format_bytes(b.memory), format_bytes(b.disk)));
 }
 
 void write_process(Writer& w, const Config& c) {
@@ -115,6 +53,24 @@ void write_process(Writer& w, const Config& c) {
                      or_word(c.limits.connections, "auto"), format_bytes(c.limits.spill),
                      or_word(c.limits.memory, "auto")));
   w.line(0, "spill", fmt::format("{{folder: {}}}", quote(c.spill_folder)));
+}
+
+void write_sources(Writer& w, const Config& c) {
+  std::vector<std::string> servers;
+  for (const auto& server : c.resolver.servers) servers.push_back(server.text);
+  w.line(0, "resolver",
+         fmt::format("{{servers: {}, timeout: {}, tries: {}, min_ttl: {}, max_ttl: {}, retry: {}}}",
+                     list_of(servers), format_duration(c.resolver.timeout), c.resolver.tries,
+                     format_duration(c.resolver.min_ttl), format_duration(c.resolver.max_ttl),
+                     format_duration(c.resolver.retry)));
+  w.line(0, "watch", on_off(c.watch));
+  w.line(0, "poll", "");
+  w.line(1, "url", c.poll.url.empty() ? "off" : quote(c.poll.url));
+  w.line(1, "interval", format_duration(c.poll.interval));
+  if (!c.poll.authorization.empty()) w.line(1, "authorization", quote("(secret)"));
+  w.line(0, "ecs", fmt::format("{{metadata: {}, interval: {}, application: {}}}",
+                               on_off(c.ecs.metadata), format_duration(c.ecs.interval),
+                               quote(c.ecs.application)));
 }
 
 void write_listener(Writer& w, const Listener& l) {
@@ -200,6 +156,10 @@ void write_route(Writer& w, const Route& r) {
   const bool is_limited = r.timeouts.request.count() != 0;
   w.line(2, "timeouts", fmt::format("{{request: {}}}",
                                     is_limited ? format_duration(r.timeouts.request) : "off"));
+  if (r.action == Action::kUpstream) {
+    w.line(2, "retry", fmt::format("{{methods: {}, idempotency_key: {}}}", list_of(r.retry.methods),
+                                   on_off(r.retry.idempotency_key)));
+  }
   if (r.buffering) write_buffering(w, 2, *r.buffering);
   if (r.body) w.line(2, "body", format_bytes(*r.body));
   if (r.filters.empty()) return;
@@ -211,35 +171,12 @@ void write_route(Writer& w, const Route& r) {
   w.line(2, "filters", "[" + filters + "]");
 }
 
-void write_upstream(Writer& w, const Upstream& u) {
-  std::vector<std::string> endpoints;
-  for (const auto& endpoint : u.endpoints) endpoints.push_back(endpoint.address.text);
-  w.line(1, quote(u.name), "");
-  w.line(2, "protocol", u.protocol == Protocol::kUwsgi ? "uwsgi" : "http1");
-  w.line(2, "endpoints", list_of(endpoints));
-  w.line(2, "balance", u.balance == Balance::kLeastRequest ? "least_request" : "round_robin");
-  w.line(2, "pool", fmt::format("{{idle: {}, spare: {}, requests: {}}}",
-                                format_duration(u.pool.idle), u.pool.spare,
-                                or_word(u.pool.requests, "off")));
-  write_buffering(w, 2, u.buffering);
-  w.line(2, "timeouts",
-         fmt::format("{{connect: {}, send: {}, first_byte: {}, between_bytes: {}}}",
-                     format_duration(u.timeouts.connect), format_duration(u.timeouts.send),
-                     format_duration(u.timeouts.first_byte),
-                     format_duration(u.timeouts.between_bytes)));
-  w.line(2, "max_in_flight", or_word(u.max_in_flight, "off"));
-  w.line(2, "hold", fmt::format("{{timeout: {}, requests: {}, bytes: {}}}",
-                                format_duration(u.hold.timeout), u.hold.requests,
-                                format_bytes(u.hold.bytes)));
-  w.line(2, "retry",
-         fmt::format("{{attempts: {}, budget: {}%}}", u.retry.attempts, u.retry.budget));
-}
-
 }  // namespace
 
 std::string dump(const Config& config) {
   Writer w;
   write_process(w, config);
+  write_sources(w, config);
   w.line(0, "listeners", "");
   for (const auto& listener : config.listeners) write_listener(w, listener);
   w.line(0, "routes", "");

@@ -12,6 +12,7 @@ namespace {
 
 constexpr int kMostDepth = 8;               // defaults in defaults
 constexpr size_t kLongestValue = 1 << 20;   // of one scalar
+constexpr std::string_view kSecret = "poll.authorization";  // no fault repeats what it holds
 
 bool is_name(std::string_view text) {
   if (text.empty() || (text.front() >= '0' && text.front() <= '9')) return false;
@@ -89,6 +90,9 @@ void expand(Node& node, const Environment& environment, Faults& faults) {
     auto value = expand_text(node.scalar, environment, 0);
     if (value) {
       node.scalar = std::move(*value);
+    } else if (node.key.compare(0, kSecret.size(), kSecret) == 0) {
+      faults.add(node, "has a ${ that cannot be filled: set the variable it names, close its }, or "
+                       "write $${ for a plain ${");
     } else {
       faults.add(node, value.error().detail);
     }

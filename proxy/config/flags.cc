@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "proxy/config/endpoint_text.h"
+
 namespace sluice::config {
 namespace {
 
@@ -36,6 +38,12 @@ struct UpstreamUrl {
   std::string address;
 };
 
+// What stands behind http:// may be a name, which a file writes dns://.
+std::string endpoint_of(std::string_view host_and_port) {
+  auto by_name = fmt::format("dns://{}", host_and_port);
+  return parse_endpoint(by_name) ? by_name : std::string{host_and_port};
+}
+
 // "uwsgi://127.0.0.1:8000", "http+unix:/run/app.sock"; an empty protocol after a fault.
 UpstreamUrl parse_upstream(std::string_view url, Faults& faults) {
   struct Form {
@@ -49,7 +57,7 @@ UpstreamUrl parse_upstream(std::string_view url, Faults& faults) {
     if (url.substr(0, prefix.size()) != prefix) continue;
     auto rest = url.substr(prefix.size());
     if (address.empty() && !rest.empty() && rest.back() == '/') rest.remove_suffix(1);
-    return {protocol, std::string{address}.append(rest)};
+    return {protocol, address.empty() ? endpoint_of(rest) : std::string{address}.append(rest)};
   }
   const bool is_later = url.substr(0, 8) == "https://" || url.substr(0, 6) == "h2c://" ||
                         url.substr(0, 10) == "fastcgi://";

@@ -14,7 +14,7 @@ namespace sluice::config {
 
 struct Flags {
   std::vector<std::string> listen;       // ":8080"
-  std::string upstream;                  // http:// uwsgi:// and an address; uwsgi+unix:/run/a.sock
+  std::string upstream;                  // http:// uwsgi:// and address or name; uwsgi+unix:/a.sock
   std::vector<std::string> statics;      // "/static/=/vol/static"
   std::optional<std::string> metrics;    // metrics.address
   std::optional<std::string> admin;      // admin.socket

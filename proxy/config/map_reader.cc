@@ -46,6 +46,7 @@ std::string suggest(std::string_view wrong, const std::vector<std::string_view>&
   if (!nearest.empty()) return fmt::format(", did you mean \"{}\"?", nearest);
   auto sorted = words;
   std::sort(sorted.begin(), sorted.end());
+  sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
   return fmt::format("; known here: {}", join(sorted, ", "));
 }
 
@@ -163,12 +164,20 @@ void MapReader::bytes(std::string_view name, Bytes& into, Bytes least, std::stri
   into = *value;
 }
 
-void MapReader::percent(std::string_view name, uint32_t& into) {
+void MapReader::percent(std::string_view name, uint32_t& into, std::string_view zero) {
   const Node* found = scalar(name);
   if (found == nullptr) return;
+  if (!zero.empty() && found->scalar == zero) {
+    into = 0;
+    return;
+  }
   const auto value = parse_percent(found->scalar);
-  if (!value) return faults_.add(*found, value.error().detail);
-  into = *value;
+  if (value) {
+    into = *value;
+    return;
+  }
+  faults_.add(*found, fmt::format("{}{}{}", value.error().detail, zero.empty() ? "" : ", or ",
+                                  zero));
 }
 
 void MapReader::texts(std::string_view name, std::vector<std::string>& into) {
@@ -263,6 +272,56 @@ void MapReader::named(std::string_view name, const ReadNamed& read) {
   for (const auto& entry : found->entries) {
     enter(entry.value, [&read, &entry](MapReader& map) { read(entry.name, map); });
   }
+}
+
+void MapReader::section_or_off(std::string_view name, std::string_view form, const ReadMap& read,
+                               const std::function<void()>& off) {
+  const Node* found = child(name);
+  if (found == nullptr || !found->is_scalar()) return section(name, read);
+  const auto flag = parse_flag(found->scalar);
+  if (flag && !*flag) return off();
+  faults_.add(*found, fmt::format("\"{}\" is neither off nor a map {}", found->scalar, form));
+}
+
+bool MapReader::values_or_sections(std::string_view name, std::string_view wanted,
+                                   const ReadValue& value, const ReadMap& read) {
+  const Node* found = child(name);
+  if (log_ != nullptr) {
+    Node empty;
+    empty.key = key_of(name) + "[]";
+    enter(empty, read);
+  }
+  if (found == nullptr) return true;
+  if (found->is_map()) {
+    faults_.add(*found, "is a map, a list is wanted: [a, b]");
+    return false;
+  }
+  if (found->is_scalar()) {
+    for_each_element(found->scalar, [found, &value](std::string_view element) {
+      Node item = *found;
+      item.scalar = element;
+      value(item);
+    });
+  }
+  bool all_read = true;
+  for (const auto& item : found->items) {
+    if (item.is_scalar()) {
+      value(item);
+    } else if (item.is_map()) {
+      enter(item, read);
+    } else {
+      all_read = false;
+      faults_.add(item, fmt::format("is {}; {} is wanted", kind_of(item), wanted));
+    }
+  }
+  return all_read;
+}
+
+void MapReader::misplaced(std::string_view name, std::string_view where) {
+  const Node* found = node_.find(name);
+  if (found == nullptr) return;
+  asked_.emplace_back(name);
+  faults_.add(*found, fmt::format("does not stand here; write {}", where));
 }
 
 void MapReader::refuse(std::string_view name, std::string_view why) {

@@ -76,6 +76,7 @@ using KeyLog = std::map<std::string, std::vector<std::string>>;
 class MapReader {
  public:
   using ReadMap = std::function<void(MapReader&)>;
+  using ReadValue = std::function<void(const Node&)>;
   using ReadNamed = std::function<void(const std::string&, MapReader&)>;
 
   // With a log nothing is read: every getter notes its key, every section is entered once.
@@ -92,7 +93,8 @@ class MapReader {
                 Duration least = Duration{0}, std::string_view zero = {});
   void bytes(std::string_view name, Bytes& into,           // 512, 16KiB, 1GiB, 10MB
              Bytes least = Bytes{0}, std::string_view zero = {});
-  void percent(std::string_view name, uint32_t& into);     // 20%
+  void percent(std::string_view name, uint32_t& into,      // 20%
+               std::string_view zero = {});
   void texts(std::string_view name, std::vector<std::string>& into);  // a list, or one scalar
   void texts(std::string_view name, std::map<std::string, std::string>& into);  // a map of scalars
   // One of the words; returns its index, or -1 when absent or wrong (then a fault was added).
@@ -104,7 +106,15 @@ class MapReader {
   void section(std::string_view name, const ReadMap& read);   // a map; read to its finish()
   void sections(std::string_view name, const ReadMap& read);  // a list of maps
   void named(std::string_view name, const ReadNamed& read);   // a map of maps: upstreams
+  // A section that `off` may stand for; `form` is one of its maps, for the message.
+  void section_or_off(std::string_view name, std::string_view form, const ReadMap& read,
+                      const std::function<void()>& off);
+  // A list of single values and maps; one single value is split at its commas. False after a fault
+  // of the list or an item's kind. `wanted` is an item, for the message.
+  bool values_or_sections(std::string_view name, std::string_view wanted, const ReadValue& value,
+                          const ReadMap& read);
   void refuse(std::string_view name, std::string_view why);   // a key of a later version
+  void misplaced(std::string_view name, std::string_view where);  // a key of another map
 
   bool has(std::string_view name) const;  // present and not null; does not count as asked for
   void fault(std::string_view name, std::string_view what);   // at that key, or at the map

@@ -10,6 +10,7 @@ namespace sluice::config {
 void read_config(MapReader& map, const Scene& scene, Config& into) {
   map.child("include");  // already followed and taken out; known all the same
   read_process(map, into);
+  read_sources(map, into);
   map.sections("listeners", [&into](MapReader& m) {
     read_listener(m, into.listeners.emplace_back());
   });

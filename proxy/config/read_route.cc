@@ -225,8 +225,15 @@ void read_forwarding(MapReader& map, const std::vector<Upstream>& upstreams, Rou
   }
   read_buffering(map, buffering);
   if (map.has("buffering")) into.buffering = buffering;
+  map.section("retry", [&into](MapReader& m) {
+    read_methods(m, into.retry.methods);
+    m.flag("idempotency_key", into.retry.idempotency_key);
+    for (const auto* name : {"attempts", "budget", "backoff", "max_backoff", "per_try"}) {
+      m.misplaced(name, "it with the upstream: upstreams: { app: { retry: { attempts: 2 } } }");
+    }
+  });
   if (into.action == Action::kUpstream) return;
-  for (const auto* name : {"strip_prefix", "replace_prefix", "buffering"}) {
+  for (const auto* name : {"strip_prefix", "replace_prefix", "buffering", "retry"}) {
     if (map.has(name)) map.fault(name, "is for routes to an upstream; leave it out here");
   }
 }

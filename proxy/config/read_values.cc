@@ -86,6 +86,17 @@ void check_absolute(MapReader& map, std::string_view name, const std::string& pa
   map.fault(name, fmt::format("\"{}\" is not an absolute path (/…)", path));
 }
 
+void check_order(MapReader& map, std::string_view name, Duration least, std::string_view other,
+                 Duration most) {
+  if (least <= most) return;
+  if (!map.has(name) && map.has(other)) {
+    return map.fault(other, fmt::format("{} is shorter than {} ({})", format_duration(most), name,
+                                        format_duration(least)));
+  }
+  map.fault(name, fmt::format("{} is longer than {} ({})", format_duration(least), other,
+                              format_duration(most)));
+}
+
 void check_printable(MapReader& map, std::string_view name, const std::string& value) {
   const bool clean = std::all_of(value.begin(), value.end(), [](char c) {
     return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f;

@@ -21,8 +21,12 @@ struct Scene {
 
 void read_config(MapReader& map, const Scene& scene, Config& into);
 void read_process(MapReader& map, Config& into);  // workers, admin, metrics, drain, logs, limits
+void read_sources(MapReader& map, Config& into);  // resolver, watch, poll, ecs
 void read_listener(MapReader& map, Listener& into);
 void read_upstream(MapReader& map, Upstream& into);
+void read_endpoints(MapReader& map, std::vector<EndpointSource>& into);
+void read_health(MapReader& map, HealthCheck& into);
+void read_ejection(MapReader& map, Ejection& into);
 // Requires: the upstreams are read, so that a route can name one and start from its buffering.
 void read_route(MapReader& map, const Scene& scene, const std::vector<Upstream>& upstreams,
                 Route& into);
@@ -42,6 +46,9 @@ void read_upstream_name(MapReader& map, std::string_view name,
 void check_absolute(MapReader& map, std::string_view name, const std::string& path);
 // No control characters: the value goes as it is into a header field (RFC 9110 §5.5) or a label.
 void check_printable(MapReader& map, std::string_view name, const std::string& value);
+// One duration is not to be longer than another of the same map.
+void check_order(MapReader& map, std::string_view name, Duration least, std::string_view other,
+                 Duration most);
 bool is_token(std::string_view text);  // RFC 9110 §5.6.2
 Place place_of(const Node& node);
 

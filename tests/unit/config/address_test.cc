@@ -54,9 +54,9 @@ TEST_CASE("address: what is wrong comes with what would be right") {
   CHECK(fault_of("http://127.0.0.1:80", dial) ==
         "\"http://127.0.0.1:80\": no scheme here; write 127.0.0.1:80 (`protocol` has its own key)");
   CHECK(fault_of("app:8000", dial) ==
-        "\"app:8000\": names are not looked up in this version (they will be written "
-        "dns://app:8000); write an IP address");
-  CHECK(fault_of("dns://a:80", dial).find("not supported in this version") != std::string::npos);
+        "\"app:8000\" is a name; write dns://app:8000 to have it looked up");
+  CHECK(fault_of("dns://a:80", dial) ==
+        "\"dns://a:80\": nothing is looked up here; write an IP address");
   CHECK(fault_of("example.com:80", listen).find("not a name") != std::string::npos);
   CHECK(fault_of("::1:80", listen).find("needs brackets") != std::string::npos);
   CHECK(fault_of(":8000", dial) == "\":8000\" names no host; write 127.0.0.1:8000");

@@ -53,6 +53,22 @@ TEST_CASE("flags: the forms of an upstream") {
   }
 }
 
+TEST_CASE("flags: a name is looked up") {
+  for (const std::string scheme : {"http", "uwsgi"}) {
+    CAPTURE(scheme);
+    const auto loaded = from_flags({{":0"}, scheme + "://App.internal:8000/", {}, {}, {}},
+                                   options());
+    CAPTURE(fault(loaded));
+    REQUIRE(loaded.config);
+    const EndpointSource& source = loaded.config->upstreams[0].endpoints.at(0);
+    CHECK(source.kind == EndpointSource::Kind::kDns);
+    CHECK(source.name == "app.internal");
+    CHECK(source.port == 8000);
+  }
+  CHECK(fault(from_flags({{":0"}, "http://app", {}, {}, {}}, options()))
+            .find("\"app\" has no port; write app:8000") != std::string::npos);
+}
+
 TEST_CASE("flags: faults name the flag") {
   CHECK(fault(from_flags({{":0"}, "127.0.0.1:8000", {}, {}, {}}, options())) ==
         "--upstream: \"127.0.0.1:8000\" has no scheme that is known; write uwsgi://127.0.0.1:8000, "

@@ -70,6 +70,25 @@ KeyLog schema_keys() {
   return keys;
 }
 
+// Without the first place where `what` stands.
+std::string cut(std::string text, const std::string& what) {
+  const auto at = text.find(what);
+  REQUIRE(at != std::string::npos);
+  return text.erase(at, what.size());
+}
+
+// The commented lines that begin with `first` and go on deeper than it, without their "# ".
+std::string uncomment(std::string text, const std::string& first) {
+  auto at = text.find(first);
+  REQUIRE(at != std::string::npos);
+  const auto deeper = std::string(first.find('#'), ' ') + "#   ";
+  do {
+    text.erase(text.find('#', at), 2);
+    at = text.find('\n', at) + 1;
+  } while (text.compare(at, deeper.size(), deeper) == 0);
+  return text;
+}
+
 // A reader of the reference would look for these words.
 bool mentions(const std::string& text, const std::string& key) {
   const auto name = key.substr(key.find_last_of('.') + 1);
@@ -91,6 +110,10 @@ TEST_CASE("reference: every value is the default") {
   CHECK(c.access_log == defaults.access_log);
   CHECK(c.log == defaults.log);
   CHECK(c.limits == defaults.limits);
+  CHECK(c.resolver == defaults.resolver);
+  CHECK(c.watch == defaults.watch);
+  CHECK(c.poll == defaults.poll);
+  CHECK(c.ecs == defaults.ecs);
 
   REQUIRE(c.listeners.size() == 1);
   Listener listener;
@@ -125,6 +148,36 @@ TEST_CASE("reference: every value is the default") {
   CHECK(c.routes[4].respond.health == Health::kReady);
 }
 
+TEST_CASE("reference: what stands in comments is the default where it is turned on") {
+  const auto commented = cut(text_of(conf("reference.yaml")), "\ninclude: []\n");
+  const auto health = uncomment(cut(commented, "    health: off\n"), "    # health:");
+  const auto checked = load(uncomment(health, "    # sticky:"));
+  CAPTURE(fault(checked));
+  REQUIRE(checked.config);
+  const Upstream& upstream = checked.config->upstreams[0];
+  HealthCheck wanted;
+  wanted.kind = HealthCheck::Kind::kRequest;
+  wanted.path = "/health";
+  CHECK(upstream.health == wanted);
+  CHECK(upstream.sticky == Sticky{"sluice", 0s});
+
+  const auto mapped = load(
+      uncomment(cut(commented, "    endpoints: [127.0.0.1:8000]\n"), "    # endpoints:"));
+  CAPTURE(fault(mapped));
+  REQUIRE(mapped.config);
+  const auto& endpoints = mapped.config->upstreams[0].endpoints;
+  REQUIRE(endpoints.size() == 2);
+  CHECK(endpoints[0].weight == EndpointSource{}.weight);
+  CHECK(endpoints[0].priority == EndpointSource{}.priority);
+  CHECK(endpoints[1].priority == 1);
+
+  const auto hashed = load(uncomment(
+      cut(commented, "    balance: round_robin") + "\n    balance: ring_hash\n", "    # hash:"));
+  CAPTURE(fault(hashed));
+  REQUIRE(hashed.config);
+  CHECK(hashed.config->upstreams[0].hash == HashKey{});
+}
+
 TEST_CASE("reference: without a key its value stays the same") {
   const auto least = load(
       "listeners: [ { address: 0.0.0.0:8080 } ]\n"
@@ -150,7 +203,7 @@ TEST_CASE("reference: every key there is stands in it") {
 TEST_CASE("schema: names exactly the keys and words that are read") {
   const auto read = describe_keys();
   const auto written = schema_keys();
-  CHECK(read.size() > 90);
+  CHECK(read.size() > 140);
   for (const auto& entry : read) {
     const std::string& key = entry.first;
     CHECK_MESSAGE(written.count(key) == 1, "the schema lacks ", key);
@@ -208,25 +261,74 @@ TEST_CASE("conf: gunicorn and the least that works") {
   CHECK(load_conf("minimal.yaml").notes.empty());
 }
 
+TEST_CASE("conf: an edge gateway finds its applications by name") {
+  const auto loaded = load_conf("edge.yaml");
+  CHECK(loaded.notes.empty());
+  const Config& c = *loaded.config;
+  REQUIRE(c.upstreams.size() == 2);
+  const Upstream& web = c.upstreams[0];
+  CHECK(web.endpoints.at(0).kind == EndpointSource::Kind::kDns);
+  CHECK(web.balance == Balance::kPeakEwma);
+  CHECK(web.sticky.cookie == "sluice_web");
+  CHECK(web.health.kind == HealthCheck::Kind::kRequest);
+  CHECK_FALSE(web.health.up_at_first);
+  CHECK(web.ejection.latency == 5s);
+  CHECK(web.hold.timeout == 15s);
+  const Upstream& api = c.upstreams[1];
+  CHECK(api.endpoints.at(0).kind == EndpointSource::Kind::kSrv);
+  CHECK(api.endpoints.at(1).priority == 100);
+  CHECK(c.routes[1].retry.idempotency_key);
+  CHECK(c.resolver.servers.empty());
+  const auto moved = load_conf("edge.yaml", {{"SLUICE_NAME_SERVERS", "10.0.0.2, 10.0.0.3"},
+                                             {"SLUICE_WEB", "127.0.0.1:1, 127.0.0.1:2"},
+                                             {"SLUICE_API", "127.0.0.1:3"}});
+  CHECK(moved.config->resolver.servers.size() == 2);
+  CHECK(moved.config->upstreams[0].endpoints.size() == 2);
+}
+
 TEST_CASE("dump: what is printed reads back as the same") {
   const auto rich = load(
       "listeners: [ { address: \"unix:/a b\", trusted_proxies: [10.0.0.0/8] } ]\n"
       "metrics: { address: off }\nadmin: { socket: off }\nworkers: 3\n"
+      "resolver: { servers: [\"[::1]:53\", 10.0.0.2], tries: 5 }\nwatch: on\n"
+      "poll: { url: \"http://[::1]:2772/a?b\", interval: 5s }\n"
+      "ecs: { metadata: off, application: \"a b\" }\n"
       "routes:\n"
       "  - { host: \"*.a.com\", regex: '/x\\d+\"', methods: [GET], headers: { A: 'b', C: ~ },\n"
       "      strip_prefix: /y, upstream: \"two\", buffering: off, body: 3MB, internal: on,\n"
       "      timeouts: { request: 90s }, \n"
       "      filters: [ { f: { a: [1, {b: ~}], \"c d\": 'x: y' } } ] }\n"
-      "  - { exact: /한글, replace_prefix: /s, upstream: two }\n"
+      "  - { exact: /한글, replace_prefix: /s, upstream: two,\n"
+      "      retry: { methods: [POST, \"M#\"], idempotency_key: on } }\n"
       "  - { path: /r, redirect: \"/${x:-$path}$rest\" }\n"
       "  - { path: /s, respond: { status: 418, body: \"$${a}\\nb\\t\\x01\" } }\n"
       "  - { path: /h, respond: { health: live } }\n"
       "  - { path: /f, static: { root: /f, try_files: [$path], fallback: two, hidden: on,\n"
       "      cache_control: \"a, b\", types: { x: text/x } } }\n"
-      "upstreams: { two: { endpoints: [\"[::1]:1\", \"127.0.0.1:2\"], max_in_flight: 2 } }\n");
+      "upstreams:\n"
+      "  two: { endpoints: [\"[::1]:1\", \"127.0.0.1:2\"], max_in_flight: 2 }\n"
+      "  names:\n"
+      "    endpoints: [\"dns://a.:1\", \"srv://_a._tcp.b\",\n"
+      "      { address: \"dns://c:1\", weight: 3 }, { address: unix:/d, backup: on }]\n"
+      "    balance: ring_hash\n"
+      "    hash: { cookie: \"a#b\" }\n"
+      "    sticky: { cookie: \"$x\", age: 90m }\n"
+      "    panic: off\n"
+      "    slow_start: 30s\n"
+      "    health: { path: \"/h?a=${x:-b}\", method: POST, host: \"[::1]:80\",\n"
+      "      status: [200, 300-399], body: \"\\\"ok\\\": \", interval: 1s, initial: down }\n"
+      "    ejection: off\n"
+      "    pool: { learn: off, unsafe_idle: 0 }\n"
+      "    hold: { unhealthy_after: off, ramp: off }\n"
+      "    retry: { backoff: 0, max_backoff: 5s, per_try: 1500ms }\n"
+      "  tcp: { endpoints: [unix:/e], balance: random, health: { type: tcp, rise: 2 },\n"
+      "      ejection: { rate: 10%, latency: 1s } }\n"
+      "  by_header: { endpoints: [unix:/f], balance: ring_hash, hash: { header: X-A } }\n"
+      "  by_address: { endpoints: [unix:/g], balance: ring_hash }\n");
   CAPTURE(fault(rich));
   REQUIRE(rich.config);
-  for (const auto& loaded : {rich, load_conf("reference.yaml"), load_conf("django-uwsgi.yaml")}) {
+  for (const auto& loaded : {rich, load_conf("reference.yaml"), load_conf("django-uwsgi.yaml"),
+                             load_conf("edge.yaml")}) {
     const auto text = dump(*loaded.config);
     CAPTURE(text);
     const auto again = load(text);

@@ -167,6 +167,21 @@ TEST_CASE("route: buffering starts from the upstream's") {
   CHECK(loaded.config->routes[2].buffering == Buffering{false, false, 8_KiB, 1_GiB});
 }
 
+TEST_CASE("route: what may be repeated beside the idempotent methods") {
+  CHECK(route("{ upstream: app }").retry == RouteRetry{});
+  CHECK(route("{ upstream: app, retry: { methods: [POST, PATCH], idempotency_key: on } }").retry ==
+        RouteRetry{{"POST", "PATCH"}, true});
+  CHECK(route("{ upstream: app, retry: { methods: \"POST, PATCH\" } }").retry.methods.size() == 2);
+  CHECK(fault(with_route("{ upstream: app, retry: { methods: [post] } }")) ==
+        "t.yaml:2: routes[0].retry.methods[0]: \"post\" is no method; they are written in "
+        "capitals, as in GET");
+  CHECK(fault(with_route("{ upstream: app, retry: { attempts: 3 } }")) ==
+        "t.yaml:2: routes[0].retry.attempts: does not stand here; write it with the upstream: "
+        "upstreams: { app: { retry: { attempts: 2 } } }");
+  CHECK(fault(with_route("{ redirect: /x, retry: { idempotency_key: on } }")) ==
+        "t.yaml:2: routes[0].retry: is for routes to an upstream; leave it out here");
+}
+
 TEST_CASE("route: filters are asked for by name, and see their settings") {
   const OneFilter filters;
   Options with = options();
