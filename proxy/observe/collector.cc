@@ -1,5 +1,6 @@
 #include "proxy/observe/collector.h"
 
+#include <algorithm>
 #include <limits>
 #include <map>
 #include <string_view>
@@ -142,6 +143,12 @@ void Collector::add_reasons(MetricFamily& to, const char* label,
 
 std::vector<MetricFamily> Collector::Collect() const {
   const std::lock_guard lock(metrics_.mutex_);
+  Families out = counted();
+  collect_told(out);
+  return out;
+}
+
+std::vector<MetricFamily> Collector::counted() const {
   Families out;
   collect_requests(out);
   collect_drops(out);
@@ -152,6 +159,7 @@ std::vector<MetricFamily> Collector::Collect() const {
   collect_checks(out);
   collect_control(out);
   collect_process(out);
+  metrics_.inheritance_.apply(out);
   return out;
 }
 
@@ -375,6 +383,17 @@ void Collector::collect_control(Families& out) const {
   for (const auto& source : metrics_.sources_) {
     const auto single = source.is_counter ? single_counter : single_gauge;
     single(out, "sluice_" + source.name, source.help, source.read());
+  }
+}
+
+void Collector::collect_told(Families& out) const {
+  for (const auto& told : metrics_.told_) {
+    auto same = std::find_if(out.begin(), out.end(),
+                             [&told](const auto& one) { return one.name == told.family; });
+    if (same == out.end()) {
+      same = out.insert(out.end(), family(told.family, told.help, MetricType::Counter));
+    }
+    add_counter(*same, {{told.label, told.value}}, as_double(told.count));
   }
 }
 

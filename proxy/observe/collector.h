@@ -22,6 +22,8 @@ class Collector final : public prometheus::Collectable {
   std::vector<prometheus::MetricFamily> Collect() const override;
   // Requires: metrics.mutex_ is held.
   MetricTotals totals() const;
+  // What this process and those before it have counted, without what it was told. The same.
+  std::vector<prometheus::MetricFamily> counted() const;
 
  private:
   using Families = std::vector<prometheus::MetricFamily>;
@@ -37,6 +39,7 @@ class Collector final : public prometheus::Collectable {
   void collect_checks(Families& out) const;
   void collect_process(Families& out) const;
   void collect_control(Families& out) const;
+  void collect_told(Families& out) const;
 
   // Sums `read(const Cell&)` over the workers that have a cell there.
   template <typename Cell, typename Read>

@@ -41,7 +41,8 @@ Metrics::~Metrics() = default;
 
 WorkerMetrics& Metrics::add_worker() {
   const std::lock_guard lock(mutex_);
-  return *workers_.emplace_back(std::make_unique<WorkerMetrics>(buckets_));
+  Gauge& in_flight = ledger_.of_worker(workers_.size());
+  return *workers_.emplace_back(std::make_unique<WorkerMetrics>(buckets_, in_flight));
 }
 
 RouteId Metrics::route(std::string_view name) {
@@ -89,6 +90,30 @@ void Metrics::read_counter(std::string name, std::string help, std::function<dou
 void Metrics::read_gauge(std::string name, std::string help, std::function<double()> read) {
   const std::lock_guard lock(mutex_);
   sources_.push_back({std::move(name), std::move(help), false, std::move(read)});
+}
+
+bool Metrics::inherit(std::string_view text) {
+  const std::lock_guard lock(mutex_);
+  return inheritance_.add(text);
+}
+
+std::string Metrics::take_increment() {
+  const std::lock_guard lock(mutex_);
+  return inheritance_.take_increment(Collector(*this).counted());
+}
+
+void Metrics::tell(std::string family, std::string help, std::string label, std::string value,
+                   uint64_t count) {
+  const std::lock_guard lock(mutex_);
+  for (Told& told : told_) {
+    if (told.family == family && told.value == value) {
+      told.count = count;
+      return;
+    }
+  }
+  if (told_.size() == kMostTold) return;
+  told_.push_back(
+      {std::move(family), std::move(help), std::move(label), std::move(value), count});
 }
 
 std::string Metrics::render() const {

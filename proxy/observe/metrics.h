@@ -17,6 +17,8 @@
 #include <vector>
 
 #include "proxy/base/clock.h"
+#include "proxy/observe/flight_ledger.h"
+#include "proxy/observe/inheritance.h"
 #include "proxy/observe/metric_cells.h"
 #include "proxy/observe/metric_ids.h"
 #include "proxy/observe/name_table.h"
@@ -66,6 +68,15 @@ class Metrics {
   void read_counter(std::string name, std::string help, std::function<double()> read);
   void read_gauge(std::string name, std::string help, std::function<double()> read);
 
+  // An upgrade (observe/inheritance.h): what a predecessor counted, and what is new for a successor.
+  bool inherit(std::string_view text);
+  std::string take_increment();
+  // A counter that somebody else keeps over the life of processes; told again, it is replaced.
+  void tell(std::string family, std::string help, std::string label, std::string value,
+            uint64_t count);
+  // See FlightLedger.
+  int ledger() const { return ledger_.descriptor(); }
+
   std::string render() const;  // text/plain; version=0.0.4
   MetricTotals totals() const;
 
@@ -82,11 +93,22 @@ class Metrics {
     std::function<double()> read;
   };
 
+  struct Told {
+    std::string family;
+    std::string help;
+    std::string label;
+    std::string value;
+    uint64_t count = 0;
+  };
+  static constexpr size_t kMostTold = 256;
+
   const std::string version_;
   const Buckets buckets_;
   const TimePoint born_;
   std::atomic<DrainState> drain_state_{DrainState::kServing};
   std::array<std::atomic<EndpointState>, CellTable<EndpointCell>::kMostIds> endpoint_states_{};
+
+  FlightLedger ledger_;
 
   mutable std::mutex mutex_;  // guards what follows
   std::vector<std::unique_ptr<WorkerMetrics>> workers_;
@@ -100,6 +122,8 @@ class Metrics {
   uint64_t failed_reloads_ = 0;
   std::map<uint32_t, Checks> checks_;  // by endpoint; bounded as endpoints_ is
   std::vector<Source> sources_;
+  Inheritance inheritance_;
+  std::vector<Told> told_;  // bounded by kMostTold
 };
 
 }  // namespace sluice::observe

@@ -42,7 +42,9 @@ struct ListenerCell {
 
 class WorkerMetrics {
  public:
-  explicit WorkerMetrics(const Buckets& buckets) : buckets_(buckets) {}
+  // Requires: both outlive this.
+  WorkerMetrics(const Buckets& buckets, Gauge& in_flight)
+      : buckets_(buckets), in_flight_(in_flight) {}
 
   // Towards clients. An exchange is in flight from begun to done.
   void on_request_begun() { in_flight_.add(1); }
@@ -79,7 +81,7 @@ class WorkerMetrics {
   friend class Collector;  // reads it all
 
   const Buckets& buckets_;
-  Gauge in_flight_;
+  Gauge& in_flight_;  // in the FlightLedger
   Count requests_;
   Gauge buffered_bytes_;
   CellTable<RouteCell> routes_;
