@@ -59,6 +59,10 @@ class ServerConnection : public event::Deferred {
   virtual void drain(bool draining) = 0;
   // Close now: idle ones politely, running ones cut.
   virtual void close() = 0;
+  // For another process to go on with (SCM_RIGHTS): the socket of a plain connection between two
+  // requests, nothing of it read and nothing unsent. -1: not now, or not this kind.
+  virtual int idle_descriptor() const { return -1; }
+  virtual uint32_t requests() const { return 0; }  // begun so far
 };
 
 class ClientOwner {

@@ -39,7 +39,12 @@ class H1Server final : public ServerConnection,
   // From the first byte of a head to the end of its answer.
   bool has_request() const { return request_ != nullptr; }
   bool is_idle() const { return phase_ == Phase::kIdle; }
-  uint32_t requests() const { return requests_; }
+  uint32_t requests() const override { return requests_; }
+  // It was begun in another process. Requires: before start().
+  void resume(uint32_t requests) { requests_ = requests; }
+  int idle_descriptor() const override {
+    return is_idle() && !transport_->is_secure() ? transport_->descriptor() : -1;
+  }
 
   void drain(bool draining) override { draining_ = draining; }
   void close() override;

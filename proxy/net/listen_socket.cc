@@ -1,5 +1,6 @@
 #include "proxy/net/listen_socket.h"
 
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -44,6 +45,31 @@ Result<ListenSocket> ListenSocket::open(const config::Address& wanted, uint32_t 
     Error error = error_from_errno(errno, Side::kUs, "listen on " + wanted.text);
     if (errno == EADDRINUSE) error.detail += " (is another sluice running?)";
     return tl::unexpected(std::move(error));
+  }
+  return ListenSocket(std::move(fd));
+}
+
+Result<ListenSocket> ListenSocket::adopt(Fd fd, uint32_t backlog) {
+  const SocketAddress local = SocketAddress::of_local(fd.get());
+  int type = 0;
+  socklen_t size = sizeof type;
+  const bool known = ::getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &size) == 0;
+  const bool has_address =
+      local.is_unix() || local.family() == AF_INET || local.family() == AF_INET6;
+  if (!known || type != SOCK_STREAM || !has_address) {
+    return fail(ErrorCode::kInvalid, Side::kUs, "a passed descriptor is no stream socket");
+  }
+  const int flags = ::fcntl(fd.get(), F_GETFL);
+  ::fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK);
+  ::fcntl(fd.get(), F_SETFD, FD_CLOEXEC);
+  if (!local.is_unix()) {
+    set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY);
+    // Whoever had it may have died while it held new connections.
+    set_option(fd.get(), SOL_SOCKET, SO_DETACH_FILTER);
+  }
+  // On a listening socket this only sets the backlog; its queue stays.
+  if (::listen(fd.get(), static_cast<int>(backlog)) != 0) {
+    return fail_errno(errno, Side::kUs, "listen on " + local.text());
   }
   return ListenSocket(std::move(fd));
 }

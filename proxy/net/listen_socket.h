@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <utility>
 
 #include "proxy/base/fd.h"
 #include "proxy/base/result.h"
@@ -10,11 +12,22 @@
 
 namespace sluice::net {
 
+// Whoever wants to know when a listening socket is closed: it is destroyed right after.
+class SocketClaim {
+ public:
+  virtual ~SocketClaim() = default;
+};
+
 class ListenSocket {
  public:
   // Binds and listens. A stale unix path (nobody answers on it) is removed first; a live one is
   // refused, as is a port in use.
   static Result<ListenSocket> open(const config::Address& address, uint32_t backlog);
+
+  // Takes one that is bound, and perhaps listening with connections in its queue: of a process
+  // before us, or of the service manager.
+  static Result<ListenSocket> adopt(Fd fd, uint32_t backlog);
+  void claim(std::unique_ptr<SocketClaim> claim) { claim_ = std::move(claim); }
 
   int descriptor() const { return fd_.get(); }
   // What it is really bound to (port 0 resolved).
@@ -25,6 +38,7 @@ class ListenSocket {
 
  private:
   explicit ListenSocket(Fd fd) : fd_(std::move(fd)) {}
+  std::unique_ptr<SocketClaim> claim_;  // before fd_: destroyed after it
   Fd fd_;
 };
 

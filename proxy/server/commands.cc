@@ -1,8 +1,10 @@
 #include "proxy/server/commands.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <utility>
 
@@ -10,15 +12,20 @@
 
 #include "proxy/config/address.h"
 #include "proxy/config/dump.h"
+#include "proxy/base/text.h"
 #include "proxy/config/load.h"
+#include "proxy/config/units.h"
 #include "proxy/server/control_client.h"
 #include "proxy/server/process.h"
 #include "proxy/server/status_table.h"
+#include "proxy/server/supervisor.h"
 
 namespace sluice::server {
 namespace {
 
 constexpr Duration kOrderTimeout = std::chrono::seconds(30);
+// The supervisor's own limit ends an upgrade; this is for when it cannot answer.
+constexpr Duration kUpgradeTimeout = std::chrono::minutes(15);
 constexpr Duration kHealthTimeout = std::chrono::seconds(2);
 constexpr const char* kDefaultConfig = "/etc/sluice/sluice.yaml";
 constexpr const char* kDefaultSocket = "/run/sluice/admin.sock";
@@ -30,6 +37,9 @@ struct Words {
   bool json = false;
   bool print = false;
   bool no_files = false;
+  bool no_supervisor = false;
+  std::string upgrade_timeout = "30s";
+  SupervisorOptions supervisor;
 };
 
 config::Address unix_address(const std::string& path) {
@@ -97,7 +107,8 @@ int healthcheck(const Words& words) {
 }
 
 int order(const Words& words, const std::string& path) {
-  const auto answer = ask(unix_address(words.socket), "POST", path, kOrderTimeout);
+  const Duration timeout = path == "/upgrade" ? kUpgradeTimeout : kOrderTimeout;
+  const auto answer = ask(unix_address(words.socket), "POST", path, timeout);
   if (!answer) return complain(answer.error().detail + " (is sluice running? --socket PATH)", 1);
   const bool well = answer->status == 200;
   std::fputs(answer->body.c_str(), well ? stdout : stderr);
@@ -112,6 +123,35 @@ int status(const Words& words) {
   return answer->status == 200 ? 0 : 1;
 }
 
+// From a supervisor that executed us; closed: there is none.
+Result<Channel> inherited_channel() {
+  const char* const told = std::getenv(kChannelVariable);
+  if (told == nullptr) return Channel();
+  const auto number = parse_decimal(told);
+  ::unsetenv(kChannelVariable);
+  if (!number || ::fcntl(static_cast<int>(*number), F_SETFD, FD_CLOEXEC) != 0) {
+    return fail(ErrorCode::kInvalid, Side::kUs,
+                std::string(kChannelVariable) + " is for a supervisor to set");
+  }
+  return Channel(Fd(static_cast<int>(*number)));
+}
+
+int serve(Words words, const filter::Registry& filters) {
+  const auto timeout = config::parse_duration(words.upgrade_timeout);
+  if (!timeout) return complain("--upgrade-timeout: " + timeout.error().detail, 2);
+  auto channel = inherited_channel();
+  if (!channel) return complain(channel.error().detail, 2);
+  if (!channel->is_open() && !words.no_supervisor) {
+    words.supervisor.upgrade_timeout = *timeout;
+    Supervisor supervisor(std::move(words.supervisor));
+    Supervisor::Return back = supervisor.run();
+    if (back.exit_code) return *back.exit_code;
+    *channel = std::move(back.channel);
+  }
+  Process process(std::move(words.run), filters, std::move(*channel));
+  return process.run();
+}
+
 int run(Words words, const CLI::App& app, const filter::Registry& filters) {
   // The environment may name both (a config file that uses the variables itself): the file counts.
   const bool flags_given =
@@ -122,8 +162,7 @@ int run(Words words, const CLI::App& app, const filter::Registry& filters) {
   if (words.run.config_file.empty() && !flags_given) {
     return complain("run needs -c FILE, or --listen and --upstream (see `sluice run --help`)", 2);
   }
-  Process process(std::move(words.run), filters);
-  return process.run();
+  return serve(std::move(words), filters);
 }
 
 void add_run(CLI::App& app, Words& words) {
@@ -147,6 +186,16 @@ void add_run(CLI::App& app, Words& words) {
   app.add_option("--ready-file", words.run.ready_file,
                  "written (JSON) once connections are accepted")
       ->envname("SLUICE_READY_FILE");
+  app.add_flag("--no-supervisor", words.no_supervisor,
+               "one process only: no restart after a crash, no upgrade")
+      ->envname("SLUICE_NO_SUPERVISOR");
+  app.add_option("--binary", words.supervisor.binary,
+                 "what an upgrade starts; the path of this program when not given")
+      ->envname("SLUICE_UPGRADE_BINARY");
+  app.add_option("--upgrade-timeout", words.upgrade_timeout,
+                 "how long an upgrade may take until the new process accepts")
+      ->envname("SLUICE_UPGRADE_TIMEOUT")
+      ->capture_default_str();
 }
 
 CLI::App& add_order(CLI::App& app, const std::string& name, const std::string& help, Words& words) {
@@ -163,6 +212,8 @@ int run_command(int argc, char** argv, const filter::Registry& filters,
                 const std::string& version) {
   Words words;
   words.run.version = version;
+  words.supervisor.command.assign(argv, argv + argc);
+  words.supervisor.binary = path_of_program(argc > 0 ? argv[0] : nullptr);
   std::function<int()> chosen;
   CLI::App app("sluice: a reverse proxy and edge gateway that loses no request", "sluice");
   app.set_version_flag("--version", "sluice " + version);
@@ -190,11 +241,12 @@ int run_command(int argc, char** argv, const filter::Registry& filters,
       ->envname("SLUICE_METRICS");
   health_app.callback([&] { chosen = [&] { return healthcheck(words); }; });
 
-  for (const char* name : {"reload", "drain", "undrain", "reopen"}) {
+  for (const char* name : {"reload", "drain", "undrain", "reopen", "upgrade"}) {
     const std::string help =
         std::string(name) == "reload"    ? "read the configuration again, all or nothing"
         : std::string(name) == "drain"   ? "stop like SIGTERM does"
         : std::string(name) == "undrain" ? "take a drain back while it only announces"
+        : std::string(name) == "upgrade" ? "replace the running program by the one at its path"
                                          : "open the log files again";
     add_order(app, name, help, words).callback([&, path = "/" + std::string(name)] {
       chosen = [&words, path] { return order(words, path); };

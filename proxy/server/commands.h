@@ -1,4 +1,4 @@
-// Commands: the command line: `sluice run|check|healthcheck|reload|drain|undrain|status`. Every
+// Commands: the command line: `sluice run|check|healthcheck|reload|drain|undrain|upgrade|status`. Every
 // flag has an environment variable. Exit codes: 0 well, 1 runtime failure, 2 bad usage or
 // configuration.
 #pragma once

@@ -14,10 +14,11 @@ constexpr Duration kLastWords = std::chrono::seconds(2);
 
 }  // namespace
 
-ControlPlane::ControlPlane(event::Loop& loop, observe::ProcessLog& log, ControlHandler reads,
-                           ControlHandler orders)
+ControlPlane::ControlPlane(event::Loop& loop, observe::ProcessLog& log, SocketStock& sockets,
+                           ControlHandler reads, ControlHandler orders)
     : loop_(loop),
       log_(log),
+      sockets_(sockets),
       read_handler_(std::move(reads)),
       order_handler_(std::move(orders)),
       admin_{""} {
@@ -25,21 +26,39 @@ ControlPlane::ControlPlane(event::Loop& loop, observe::ProcessLog& log, ControlH
 }
 
 ControlPlane::~ControlPlane() {
-  if (orders_ != nullptr) ::unlink(admin_.socket.c_str());
+  if (orders_ != nullptr && sockets_.is_serving()) ::unlink(admin_.socket.c_str());
+}
+
+Status ControlPlane::start(ControlServer& server) const {
+  return is_held_ ? Status{} : server.start();
+}
+
+void ControlPlane::answer() {
+  if (!std::exchange(is_held_, false)) return;
+  for (const auto* server : {&reads_, &orders_}) {
+    if (*server == nullptr) continue;
+    if (const auto started = (*server)->start(); !started) log_.error(started.error().detail);
+  }
+}
+
+void ControlPlane::retire() {
+  for (const auto* server : {&reads_, &orders_}) {
+    if (*server != nullptr) (*server)->retire();
+  }
 }
 
 std::unique_ptr<ControlServer> ControlPlane::open_orders(const std::string& path) const {
   const config::Address address{"unix:" + path, true, path, 0};
   std::error_code ignored;
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
-  auto socket = net::ListenSocket::open(address, 16);
+  auto socket = sockets_.open("admin", address, 16);
   if (!socket) {
     log_.warning("no admin socket: " + socket.error().detail + "; orders come by signal only");
     return nullptr;
   }
   ::chmod(path.c_str(), 0600);
   auto server = std::make_unique<ControlServer>(loop_, std::move(*socket), order_handler_);
-  if (const auto started = server->start(); !started) {
+  if (const auto started = start(*server); !started) {
     log_.warning("no admin socket: " + started.error().detail);
     return nullptr;
   }
@@ -53,11 +72,10 @@ Result<ControlPlane::Prepared> ControlPlane::prepare(const config::Config& confi
   if (config.metrics.address != metrics_.address) {
     next.reads.emplace(nullptr);
     if (config.metrics.address) {
-      auto socket = net::ListenSocket::open(*config.metrics.address, 64);
+      auto socket = sockets_.open("metrics", *config.metrics.address, 64);
       if (!socket) return tl::unexpected(socket.error());
       *next.reads = std::make_unique<ControlServer>(loop_, std::move(*socket), read_handler_);
-      if (const auto started = (*next.reads)->start(); !started)
-        return tl::unexpected(started.error());
+      if (const auto started = start(**next.reads); !started) return tl::unexpected(started.error());
     }
   }
   const bool missing = orders_ == nullptr && !config.admin.socket.empty();

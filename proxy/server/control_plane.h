@@ -11,14 +11,23 @@
 #include "proxy/observe/process_log.h"
 #include "proxy/server/control_server.h"
 #include "proxy/server/later.h"
+#include "proxy/server/socket_stock.h"
 
 namespace sluice::server {
 
 class ControlPlane {
  public:
-  ControlPlane(event::Loop& loop, observe::ProcessLog& log, ControlHandler reads,
-               ControlHandler orders);
-  ~ControlPlane();  // removes the admin socket's path
+  // Requires: the stock outlives this.
+  ControlPlane(event::Loop& loop, observe::ProcessLog& log, SocketStock& sockets,
+               ControlHandler reads, ControlHandler orders);
+  ~ControlPlane();  // removes the admin socket's path, unless another process answers there
+
+  // A successor answers nothing before it knows its predecessor's counters: from hold(), before
+  // prepare(), to answer().
+  void hold() { is_held_ = true; }
+  void answer();
+  // A successor answers now.
+  void retire();
 
   // Servers for what `config` asks and is not open yet; nothing has changed. An admin socket that
   // cannot be had is no error (a container's root may be read-only): orders come by signal only.
@@ -35,12 +44,15 @@ class ControlPlane {
   std::string admin_path() const { return orders_ != nullptr ? admin_.socket : ""; }
 
  private:
+  Status start(ControlServer& server) const;
   std::unique_ptr<ControlServer> open_orders(const std::string& path) const;
 
   event::Loop& loop_;
   observe::ProcessLog& log_;
+  SocketStock& sockets_;
   const ControlHandler read_handler_;
   const ControlHandler order_handler_;
+  bool is_held_ = false;
   config::Metrics metrics_;  // as open now
   config::Admin admin_;
   std::unique_ptr<ControlServer> reads_;

@@ -18,6 +18,7 @@ class ControlServer::Connection final : public event::Deferred,
   explicit Connection(ControlServer& server) : server_(server), reply_soon_(server.loop_, *this) {}
   ~Connection() override { *self_ = nullptr; }
 
+  void drain() { connection_->drain(true); }
   bool start(Fd fd) {
     auto transport = net::PlainTransport::make(server_.loop_, std::move(fd));
     if (!transport) return false;
@@ -86,6 +87,11 @@ ControlServer::ControlServer(event::Loop& loop, net::ListenSocket socket, Contro
       acceptor_(loop, socket_.descriptor(), *this) {}
 
 ControlServer::~ControlServer() = default;
+
+void ControlServer::retire() {
+  acceptor_.stop();
+  for (const auto& connection : connections_) connection->drain();
+}
 
 void ControlServer::on_accepted(Fd fd, const net::SocketAddress&) {
   if (connections_.size() >= kMostConnections) return;  // a scraper gone mad; the process goes on

@@ -34,6 +34,8 @@ class ControlServer final : private net::AcceptEvents {
   ~ControlServer();
 
   Status start() { return acceptor_.start(); }
+  // Another process answers here now: accepts no more; open connections end with their next answer.
+  void retire();
   std::string address() const { return socket_.local().text(); }
 
  private:

@@ -19,7 +19,7 @@ Result<std::vector<ListenerOrder>> ListenerSet::prepare(
   for (const config::Listener& listener : wanted) {
     auto shared = find(listener.address.text);
     if (shared == nullptr) {
-      auto socket = net::ListenSocket::open(listener.address, listener.backlog);
+      auto socket = sockets_.open("listener", listener.address, listener.backlog);
       if (!socket) {
         faults += (faults.empty() ? "" : "; ") + socket.error().detail;
         continue;

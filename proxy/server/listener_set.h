@@ -9,13 +9,16 @@
 
 #include "proxy/config/config.h"
 #include "proxy/observe/metrics.h"
+#include "proxy/server/socket_stock.h"
 #include "proxy/server/worker.h"
 
 namespace sluice::server {
 
 class ListenerSet {
  public:
-  explicit ListenerSet(observe::Metrics& metrics) : metrics_(metrics) {}
+  // Requires: both outlive the sockets.
+  ListenerSet(observe::Metrics& metrics, SocketStock& sockets)
+      : metrics_(metrics), sockets_(sockets) {}
 
   // The orders for a configuration; new sockets are open and bound, the set itself is as before.
   // Errors name every address that could not be had.
@@ -35,6 +38,7 @@ class ListenerSet {
   std::shared_ptr<ListenerShared> find(const std::string& name) const;
 
   observe::Metrics& metrics_;
+  SocketStock& sockets_;
   std::vector<std::shared_ptr<ListenerShared>> listeners_;
 };
 

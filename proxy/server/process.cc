@@ -37,14 +37,13 @@ uint32_t connection_ceiling(const config::Config& config, uint64_t descriptors) 
   return static_cast<uint32_t>(std::min<uint64_t>(wanted, UINT32_MAX));
 }
 
-void print(const std::vector<std::string>& lines) {
-  for (const std::string& line : lines) std::fprintf(stderr, "%s\n", line.c_str());
-}
-
 }  // namespace
 
-Process::Process(RunOptions options, const filter::Registry& filters)
-    : options_(std::move(options)), filters_(filters), signals_(*this) {}
+Process::Process(RunOptions options, const filter::Registry& filters, Channel supervisor)
+    : options_(std::move(options)),
+      filters_(filters),
+      lifeline_(std::move(supervisor)),
+      signals_(*this) {}
 
 Process::~Process() = default;
 
@@ -57,6 +56,10 @@ config::Loaded Process::load() const {
 
 int Process::run() {
   Signals::block();
+  if (const auto learned = lifeline_.learn(sockets_); !learned) {
+    complain({"sluice: " + learned.error().detail});
+    return 1;
+  }
   if (const int code = prepare(); code != 0) return code;
   loop_->run();
   return shut_down();
@@ -64,26 +67,34 @@ int Process::run() {
 
 // ---- start ----
 
+// Whoever waits for an upgrade wants to know, too.
+void Process::complain(const std::vector<std::string>& faults) const {
+  std::string all;
+  for (const std::string& fault : faults) all += (all.empty() ? "" : "\n") + fault;
+  std::fprintf(stderr, "%s\n", all.c_str());
+  lifeline_.say(Word::kFailed, all);
+}
+
 int Process::prepare() {
   const config::Loaded loaded = load();
   if (loaded.config == nullptr) {
-    print(loaded.faults);
+    complain(loaded.faults);
     return 2;
   }
   const config::Config& config = *loaded.config;
-  const auto give_up = [](const Error& error) {
-    std::fprintf(stderr, "sluice: %s\n", error.detail.c_str());
+  const auto give_up = [this](const Error& error) {
+    complain({"sluice: " + error.detail});
     return 1;
   };
   if (const auto opened = open_observers(config); !opened) return give_up(opened.error());
   for (const std::string& note : loaded.notes) log_->warning(note);
-  listeners_ = std::make_unique<ListenerSet>(*metrics_);
+  listeners_ = std::make_unique<ListenerSet>(*metrics_, sockets_);
   auto orders = listeners_->prepare(config.listeners);
   if (!orders) return give_up(orders.error());
   config::Faults faults;
   snapshot_ = exchange::build_snapshot(loaded.config, filters_, *metrics_, nullptr, faults);
   if (snapshot_ == nullptr) {
-    print(faults.lines());
+    complain(faults.lines());
     return 2;
   }
   auto loop = event::Loop::make();
@@ -136,13 +147,19 @@ Status Process::make_workers(const config::Config& config) {
 
 Status Process::open_controls(const config::Config& config) {
   controls_ = std::make_unique<ControlPlane>(
-      *loop_, *log_,
+      *loop_, *log_, sockets_,
       [this](std::string_view method, std::string_view path, const ControlAnswer& answer) {
         handle_read(method, path, answer);
       },
       [this](std::string_view method, std::string_view path, const ControlAnswer& answer) {
         handle_order(method, path, answer);
       });
+  SuccessionOwner& owner = *this;
+  succession_ = std::make_unique<Succession>(
+      lifeline_, sockets_,
+      Succession::House{*loop_, *log_, *metrics_, *listeners_, *controls_, workers_, connections_},
+      owner);
+  if (const auto started = succession_->start(); !started) return started;
   auto prepared = controls_->prepare(config);
   if (!prepared) return tl::unexpected(prepared.error());
   controls_->adopt(std::move(*prepared));
@@ -159,12 +176,15 @@ void Process::on_accepting() {
   log_->info("sluice " + options_.version + " accepts on" + where + " with " +
              std::to_string(workers_.size()) + (workers_.size() == 1 ? " worker, " : " workers, ") +
              text + " after its start");
+  succession_->on_accepting("serving" + where);
   if (const auto written = write_ready_file(); !written) log_->error(written.error().detail);
 }
 
 Status Process::write_ready_file() const {
   if (options_.ready_file.empty()) return {};
-  nlohmann::json ready{{"pid", getpid()}, {"listeners", nlohmann::json::array()}};
+  nlohmann::json ready{{"pid", lifeline_.signal_pid()},
+                       {"serving_pid", getpid()},
+                       {"listeners", nlohmann::json::array()}};
   for (const std::string& address : listeners_->addresses())
     ready["listeners"].push_back({{"address", address}});
   ready["metrics"] = controls_->metrics_address();
@@ -187,6 +207,8 @@ int Process::shut_down() {
   for (const auto& worker : workers_) worker->stop();
   for (const auto& worker : workers_) worker->join();
   const observe::MetricTotals totals = metrics_->totals();
+  succession_->say_last();
+  succession_.reset();
   controls_.reset();
   access_log_->close(std::chrono::seconds(1));
   log_->info("stopped after " + std::to_string(totals.requests) + " requests" +

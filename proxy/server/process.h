@@ -16,8 +16,10 @@
 #include "proxy/server/control_plane.h"
 #include "proxy/server/drain.h"
 #include "proxy/server/later.h"
+#include "proxy/server/lifeline.h"
 #include "proxy/server/listener_set.h"
 #include "proxy/server/signals.h"
+#include "proxy/server/succession.h"
 #include "proxy/server/worker.h"
 
 namespace sluice::server {
@@ -29,9 +31,12 @@ struct RunOptions {
   std::string version;
 };
 
-class Process final : private SignalEvents, private event::TimerEvents {
+class Process final : private SignalEvents,
+                      private SuccessionOwner,
+                      private event::TimerEvents {
  public:
-  Process(RunOptions options, const filter::Registry& filters);
+  // `supervisor`: closed when there is none.
+  Process(RunOptions options, const filter::Registry& filters, Channel supervisor);
   ~Process();
 
   // Serves until a drain is over. 0, 1 (could not start) or 2 (bad configuration); what is wrong is
@@ -44,6 +49,7 @@ class Process final : private SignalEvents, private event::TimerEvents {
   // -- start --
   config::Loaded load() const;
   int prepare();
+  void complain(const std::vector<std::string>& faults) const;
   Status open_observers(const config::Config& config);
   Status make_workers(const config::Config& config);
   Status open_controls(const config::Config& config);
@@ -52,6 +58,11 @@ class Process final : private SignalEvents, private event::TimerEvents {
 
   // -- orders --
   void on_signal(int number) override;
+  void on_order(int signal) override;
+  void on_orphaned() override;
+  void on_succeeded() override;
+  Duration drain_deadline() const override { return snapshot_->config->drain.deadline; }
+  void upgrade(const Verdict& verdict);
   void handle_order(std::string_view method, std::string_view path, const ControlAnswer& answer);
   void handle_read(std::string_view method, std::string_view path, const ControlAnswer& answer);
   void reload(const Verdict& verdict);
@@ -74,6 +85,8 @@ class Process final : private SignalEvents, private event::TimerEvents {
   const RunOptions options_;
   const filter::Registry& filters_;
   const TimePoint began_ = steady_now();
+  Lifeline lifeline_;
+  SocketStock sockets_{lifeline_.supervisor()};
   // What the workers borrow: outlives them.
   std::unique_ptr<observe::ProcessLog> log_;
   std::unique_ptr<observe::Metrics> metrics_;
@@ -90,7 +103,9 @@ class Process final : private SignalEvents, private event::TimerEvents {
   Drain drain_;
   size_t still_accepting_ = 0;  // workers that have not let the listeners go yet
   bool reloading_ = false;
+  bool told_to_stop_ = false;  // by the supervisor
   std::unique_ptr<ControlPlane> controls_;
+  std::unique_ptr<Succession> succession_;
   std::unique_ptr<event::Timer> drain_beat_;
   std::unique_ptr<Later> later_;  // the second half of a reload that drops listeners
 };

@@ -9,11 +9,13 @@ constexpr Duration kDrainBeat = std::chrono::milliseconds(20);
 }  // namespace
 
 void Process::begin_drain() {
+  if (succession_->is_retiring()) return succession_->hurry();
   if (drain_.stage() != Drain::Stage::kServing) {
     log_->info("told again to stop: no more waiting");
     drain_.hurry();
     return advance_drain();
   }
+  lifeline_.say(Word::kStopping);
   readiness_.draining = true;
   drain_.begin(steady_now(), snapshot_->config->drain, metrics_->totals().requests);
   enter_stage(Drain::Stage::kAnnouncing);
@@ -22,6 +24,8 @@ void Process::begin_drain() {
 
 bool Process::cancel_drain() {
   if (!drain_.cancel()) return false;
+  lifeline_.say(Word::kReady);
+  told_to_stop_ = false;
   drain_beat_->cancel();
   readiness_.draining = false;
   for (const auto& worker : workers_) worker->announce_drain(false);

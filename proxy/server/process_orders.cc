@@ -16,13 +16,40 @@ ControlReply verdict_reply(bool well, std::string text) {
 
 }  // namespace
 
+// Signalled ourselves. Supervised, a stop only counts once: a terminal or a service manager signals
+// both processes, and the supervisor passes it on.
 void Process::on_signal(int number) {
-  switch (number) {
+  const bool ends = number == SIGTERM || number == SIGQUIT || number == SIGINT;
+  if (!lifeline_.is_supervised() || !ends) return on_order(number);
+  if (drain_.stage() == Drain::Stage::kServing && !succession_->is_retiring()) begin_drain();
+}
+
+void Process::on_order(int signal) {
+  switch (signal) {
     case SIGHUP: reload([](bool, const std::string&) {}); return;
     case SIGUSR1: return reopen_logs();
-    case SIGUSR2: return log_->warning("SIGUSR2: this version cannot upgrade in place");
-    default: return begin_drain();
+    case SIGUSR2: return upgrade([](bool, const std::string&) {});
+    default: break;
   }
+  const bool first = !std::exchange(told_to_stop_, true);
+  const bool draining = drain_.stage() != Drain::Stage::kServing;
+  if (lifeline_.is_supervised() && first && draining) return;  // on_signal() was quicker
+  begin_drain();
+}
+
+void Process::on_orphaned() {
+  if (drain_.stage() == Drain::Stage::kServing && !succession_->is_retiring()) begin_drain();
+}
+
+void Process::on_succeeded() {
+  for (const auto& worker : workers_) worker->close_all("upgrade");
+  loop_->stop();
+}
+
+void Process::upgrade(const Verdict& verdict) {
+  if (drain_.stage() != Drain::Stage::kServing) return verdict(false, "the process is draining");
+  if (reloading_) return verdict(false, "a reload is under way");
+  succession_->upgrade(verdict);
 }
 
 void Process::handle_order(std::string_view method, std::string_view path,
@@ -32,6 +59,10 @@ void Process::handle_order(std::string_view method, std::string_view path,
   if (method != "POST") return handle_read(method, path, answer);
   if (path == "/reload") {
     return reload(
+        [answer](bool well, std::string text) { answer(verdict_reply(well, std::move(text))); });
+  }
+  if (path == "/upgrade") {
+    return upgrade(
         [answer](bool well, std::string text) { answer(verdict_reply(well, std::move(text))); });
   }
   if (path == "/drain") {
@@ -65,9 +96,10 @@ std::string Process::status() const {
   const observe::MetricTotals totals = metrics_->totals();
   nlohmann::json out;
   out["version"] = options_.version;
-  out["pid"] = getpid();
+  out["pid"] = lifeline_.signal_pid();
+  out["serving_pid"] = getpid();
   out["uptime_seconds"] = static_cast<int64_t>(seconds(steady_now() - began_));
-  out["state"] = name_of(drain_.stage());
+  out["state"] = succession_->is_retiring() ? "retiring" : name_of(drain_.stage());
   out["ready"] = readiness_.is_ready();
   out["workers"] = workers_.size();
   out["config"] = {{"file", options_.config_file.empty() ? "(flags)" : options_.config_file},

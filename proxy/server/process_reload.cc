@@ -20,6 +20,7 @@ std::string joined(const std::vector<std::string>& lines) {
 }  // namespace
 
 void Process::refuse_reload(const std::string& why, const Verdict& verdict) {
+  lifeline_.say(Word::kReady);
   metrics_->reloaded(false);
   log_->error("reload refused, nothing has changed: " + why);
   verdict(false, why);
@@ -30,6 +31,8 @@ void Process::reload(const Verdict& verdict) {
     return refuse_reload(reloading_ ? "another reload is under way" : "the process is draining",
                          verdict);
   }
+  if (succession_->is_retiring()) return refuse_reload("a successor serves", verdict);
+  lifeline_.say(Word::kReloading);
   if (options_.config_file.empty())
     return refuse_reload("there is no configuration file to read", verdict);
   const config::Loaded loaded = load();
@@ -85,6 +88,7 @@ void Process::install(std::shared_ptr<const exchange::Snapshot> next,
     metrics_->set_config(next->config->hash, next->number);
     if (!first) {
       metrics_->reloaded(true);
+      lifeline_.say(Word::kReady);
       log_->info("configuration " + std::to_string(next->number) + " (" + next->config->hash +
                  ") is in force");
     }

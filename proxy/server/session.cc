@@ -16,13 +16,14 @@ Session::Session(WorkerListener& listener, const net::IpPort& client)
 
 Session::~Session() = default;
 
-bool Session::start(Fd fd) {
+bool Session::start(Fd fd, uint32_t requests) {
   auto transport = net::PlainTransport::make(listener_.loop(), std::move(fd));
   if (!transport) return false;
   http::ServerOwner& owner = *this;
   auto codec = std::make_unique<http::H1Server>(std::move(*transport), listener_.loop().timers(),
                                                 listener_.codec_limits(), owner);
   http::H1Server& started = *codec;
+  started.resume(requests);
   connection_ = std::move(codec);
   if (listener_.is_draining()) connection_->drain(true);
   started.start();

@@ -26,7 +26,8 @@ class Session final : public event::Deferred,
   ~Session() override;
 
   // Requires: once, right after birth. False: the socket could not be watched.
-  bool start(Fd fd);
+  // `requests`: what it carried in the process it comes from.
+  bool start(Fd fd, uint32_t requests = 0);
   // Answers 503 to whatever is asked first, then closes: the ceiling of connections was reached.
   void refuse_first() { refusing_ = true; }
 
@@ -34,6 +35,8 @@ class Session final : public event::Deferred,
   void drain(bool draining) { connection_->drain(draining); }
   // Closes: an idle connection politely, a running exchange is broken off.
   void close(std::string_view reason);
+  // See http::ServerConnection.
+  int idle_descriptor() const { return connection_->idle_descriptor(); }
   bool is_idle() const { return state_ == observe::ConnectionState::kIdle; }
 
  private:

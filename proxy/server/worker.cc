@@ -143,6 +143,39 @@ void Worker::stop_accepting(std::function<void()> done) {
   });
 }
 
+void Worker::hand_over(std::shared_ptr<const std::vector<std::string>> names, const Channel& line,
+                       std::function<void()> done) {
+  loop_->post([this, names = std::move(names), &line, done = std::move(done)] {
+    std::vector<std::unique_ptr<WorkerListener>> kept;
+    for (auto& listener : listeners_) {
+      const std::string& name = listener->shared().name;
+      if (std::find(names->begin(), names->end(), name) == names->end()) {
+        retire(std::move(listener));
+        continue;
+      }
+      listener->hand_over(line);
+      kept.push_back(std::move(listener));
+    }
+    listeners_ = std::move(kept);
+    done();
+  });
+}
+
+void Worker::adopt(std::shared_ptr<ListenerShared> listener, Fd fd, const net::IpPort& client,
+                   uint32_t requests) {
+  // std::function copies: the descriptor is owned through a pointer on its way.
+  auto owned = std::make_shared<Fd>(std::move(fd));
+  loop_->post([this, listener = std::move(listener), owned, client, requests] {
+    for (const auto* all : {&listeners_, &retired_}) {
+      for (const auto& mine : *all) {
+        if (&mine->shared() == listener.get()) {
+          return mine->adopt(std::move(*owned), client, requests);
+        }
+      }
+    }
+  });
+}
+
 void Worker::close_idle() {
   loop_->post([this] {
     for (const auto& listener : listeners_) listener->close_idle();

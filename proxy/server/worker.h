@@ -6,6 +6,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -45,6 +46,14 @@ class Worker final : private WorkerListenerOwner, private event::TimerEvents {
   void announce_drain(bool draining);
   void accept_queues();
   void stop_accepting(std::function<void()> done);
+  // DESIGN, law 1: a successor accepts from the listeners of these names now. We accept no more; it
+  // gets who is idle. The others are let go as if a reload had dropped them. Requires: the line
+  // outlives the worker's thread.
+  void hand_over(std::shared_ptr<const std::vector<std::string>> names, const Channel& line,
+                 std::function<void()> done);
+  // One that our predecessor gives us.
+  void adopt(std::shared_ptr<ListenerShared> listener, Fd fd, const net::IpPort& client,
+             uint32_t requests);
   void close_idle();
   void close_all(std::string_view reason);  // static text
   void stop();

@@ -71,15 +71,20 @@ bool WorkerListener::make_room() {
 void WorkerListener::on_accepted(Fd fd, const net::SocketAddress& client) {
   services_.observer.metrics().accepted(shared_->id);
   const bool has_room = make_room();
+  Session& session = add_session(client.ip_port());
+  if (!has_room) session.refuse_first();
+  if (!session.start(std::move(fd))) on_session_over(session);
+}
+
+Session& WorkerListener::add_session(const net::IpPort& client) {
   shared_->open.fetch_add(1, std::memory_order_relaxed);
   budget_.open.fetch_add(1, std::memory_order_relaxed);
   services_.observer.metrics().connections(shared_->id, ConnectionState::kNew, 1);
-  auto made = std::make_unique<Session>(*this, client.ip_port());
+  auto made = std::make_unique<Session>(*this, client);
   Session& session = *made;
   session.index_ = static_cast<uint32_t>(sessions_.size());
   sessions_.push_back(std::move(made));
-  if (!has_room) session.refuse_first();
-  if (!session.start(std::move(fd))) on_session_over(session);
+  return session;
 }
 
 void WorkerListener::on_accept_paused(const Error& error) {
@@ -96,6 +101,37 @@ void WorkerListener::on_accept_paused(const Error& error) {
 void WorkerListener::stop_accepting() {
   acceptor_.drain_queue();
   acceptor_.stop();
+}
+
+// ---- an upgrade ----
+
+// The queue after the last look at it: a connection whose wake-up went to us (EPOLLEXCLUSIVE) would
+// wait for the successor's next one.
+void WorkerListener::hand_over(const Channel& line) {
+  acceptor_.stop();
+  acceptor_.drain_queue();
+  hand_over_ = std::make_unique<IdleHandOver>(*this, line);
+}
+
+void WorkerListener::adopt(Fd fd, const net::IpPort& client, uint32_t requests) {
+  Session& session = add_session(client);
+  if (!session.start(std::move(fd), requests)) on_session_over(session);
+}
+
+WorkerListener::Given WorkerListener::give_idle(const Channel& line) {
+  Session* session = idle_;
+  while (session != nullptr && session->idle_descriptor() < 0) session = session->idle_next_;
+  if (session == nullptr) return Given::kNone;
+  Message message(Word::kConnection, shared_->name, session->connection_->requests());
+  message.ip = session->client_.ip;
+  message.port = session->client_.port;
+  switch (line.try_send(message, session->idle_descriptor())) {
+    case Channel::Sent::kFull: return Given::kLater;
+    case Channel::Sent::kGone: return Given::kGone;
+    case Channel::Sent::kSent: break;
+  }
+  on_session_over(*session);  // our descriptor closes, the connection goes on
+  return Given::kOne;
 }
 
 // ---- sessions ----
@@ -135,6 +171,7 @@ void WorkerListener::on_session_state(Session& session, ConnectionState from, Co
   session.idle_prev_ = idle_tail_;
   *idle_tail_ = &session;
   idle_tail_ = &session.idle_next_;
+  if (hand_over_ != nullptr) hand_over_->on_idle();
 }
 
 void WorkerListener::on_session_over(Session& session) {

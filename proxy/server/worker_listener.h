@@ -11,6 +11,7 @@
 #include "proxy/config/config.h"
 #include "proxy/net/acceptor.h"
 #include "proxy/net/listen_socket.h"
+#include "proxy/server/idle_hand_over.h"
 #include "proxy/server/session.h"
 
 namespace sluice::server {
@@ -61,6 +62,11 @@ class WorkerListener final : private net::AcceptEvents {
   // Takes what is queued, then accepts no more. Sessions go on.
   void stop_accepting();
   void accept_queue() { acceptor_.drain_queue(); }
+  // A successor has the socket, too: accepts no more, and gives it whoever is idle. Requires: the
+  // line outlives this.
+  void hand_over(const Channel& line);
+  // A client connection of our predecessor.
+  void adopt(Fd fd, const net::IpPort& client, uint32_t requests);
   // Closes idle connections, or all of them.
   void close_idle();
   void close_all(std::string_view reason);
@@ -82,10 +88,15 @@ class WorkerListener final : private net::AcceptEvents {
   void on_session_over(Session& session);
   void on_rejected(const net::IpPort& client, const http::Rejection& rejection);
 
+  // -- for IdleHandOver --
+  enum class Given : uint8_t { kNone, kOne, kLater, kGone };
+  Given give_idle(const Channel& line);
+
  private:
   void on_accepted(Fd fd, const net::SocketAddress& client) override;
   void on_accept_paused(const Error& error) override;
   bool make_room();
+  Session& add_session(const net::IpPort& client);
   void unlink_idle(Session& session);
 
   const exchange::Services& services_;
@@ -98,6 +109,7 @@ class WorkerListener final : private net::AcceptEvents {
   std::vector<std::unique_ptr<Session>> sessions_;  // bounded by limits.connections
   Session* idle_ = nullptr;                         // longest idle first
   Session** idle_tail_ = &idle_;
+  std::unique_ptr<IdleHandOver> hand_over_;  // while we retire
   net::Acceptor acceptor_;
 };
 

@@ -10,6 +10,7 @@
 using namespace sluice;
 using namespace sluice::testing;
 using server::ListenerSet;
+using server::SocketStock;
 
 namespace {
 
@@ -17,6 +18,12 @@ config::Listener listener(const config::Address& address) {
   config::Listener made;
   made.address = address;
   return made;
+}
+
+// No supervisor asks for the sockets.
+const server::Channel& nobody() {
+  static const server::Channel closed;
+  return closed;
 }
 
 // Port 0 twice would be one name: another loopback address for the second.
@@ -28,7 +35,8 @@ config::Address other_loopback() {
 
 TEST_CASE("listener_set: what is prepared is open, and the set is as before until it is adopted") {
   observe::Metrics metrics{{}};
-  ListenerSet set(metrics);
+  SocketStock stock(nobody());
+  ListenerSet set(metrics, stock);
   const auto orders = set.prepare({listener(loopback()), listener(other_loopback())});
   REQUIRE(orders);
   REQUIRE(orders->size() == 2);
@@ -44,7 +52,8 @@ TEST_CASE("listener_set: what is prepared is open, and the set is as before unti
 
 TEST_CASE("listener_set: a reload keeps the sockets that stay, and hands out the others") {
   observe::Metrics metrics{{}};
-  ListenerSet set(metrics);
+  SocketStock stock(nobody());
+  ListenerSet set(metrics, stock);
   set.adopt(set.prepare({listener(loopback()), listener(other_loopback())}).value());
   const auto kept = set.all()[0];
   const auto dropped = set.all()[1];
@@ -64,7 +73,8 @@ TEST_CASE("listener_set: a reload keeps the sockets that stay, and hands out the
 
 TEST_CASE("listener_set: every address that cannot be had is named, and nothing has changed") {
   observe::Metrics metrics{{}};
-  ListenerSet set(metrics);
+  SocketStock stock(nobody());
+  ListenerSet set(metrics, stock);
   set.adopt(set.prepare({listener(loopback())}).value());
   const auto kept = set.all()[0];
   const auto taken = testing::listening();
@@ -82,7 +92,8 @@ TEST_CASE("listener_set: held, none of them takes new connections") {
   observe::Metrics metrics{{}};
   const Folder folder;
   const auto log = observe::ProcessLog::open({.path = folder / "log"}).value();
-  ListenerSet set(metrics);
+  SocketStock stock(nobody());
+  ListenerSet set(metrics, stock);
   set.adopt(set.prepare({listener(loopback()), listener(other_loopback())}).value());
   const Fd before = connecting(set.all()[1]->socket.local());
   set.hold_new_connections(*log);
