@@ -34,4 +34,9 @@ std::shared_ptr<const Generation> next_generation(event::Loop& loop,
   return next;
 }
 
+void redefine(const Generation& generation, const upstream::Definition& definition) {
+  const auto cluster = find_cluster(&generation, definition.config.name);
+  if (cluster != nullptr) cluster->reconfigure(definition);
+}
+
 }  // namespace sluice::exchange

@@ -23,4 +23,8 @@ std::shared_ptr<const Generation> next_generation(event::Loop& loop,
                                                   std::shared_ptr<const Snapshot> snapshot,
                                                   const Generation* previous);
 
+// The endpoints of one upstream have changed since the snapshot was built; one that the generation
+// does not name is left alone.
+void redefine(const Generation& generation, const upstream::Definition& definition);
+
 }  // namespace sluice::exchange

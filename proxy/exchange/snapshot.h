@@ -1,8 +1,9 @@
 // Snapshot: everything a request needs to know of the configuration, ready for use: routes with
 // their filters and files, upstreams with their endpoints, ids for the metrics. Built whole by the
 // control thread or not at all (DESIGN, law 8), const and shared afterwards; an exchange keeps the
-// one it began with. What must outlive a reload (endpoints, turnstiles) is taken over from the
-// predecessor.
+// one it began with. What must outlive a reload (endpoints, turnstiles) is the Directory's, which
+// defines the upstreams; what they have become since is told to the workers' clusters, not to the
+// snapshot.
 #pragma once
 
 #include <memory>
@@ -13,7 +14,7 @@
 #include "proxy/filter/registry.h"
 #include "proxy/observe/metrics.h"
 #include "proxy/route/table.h"
-#include "proxy/upstream/cluster.h"
+#include "proxy/upstream/definer.h"
 
 namespace sluice::exchange {
 
@@ -35,10 +36,12 @@ struct Snapshot {
   const RouteEntry& route(const route::Route& found) const { return routes[found.id]; }
 };
 
-// Null, and every reason in `faults`, when it cannot be built. Control thread.
+// Null, and every reason in `faults`, when it cannot be built. Without a definer the endpoints are
+// nobody's: enough for a check. Control thread.
 std::shared_ptr<const Snapshot> build_snapshot(std::shared_ptr<const config::Config> config,
                                                const filter::Registry& filters,
                                                observe::Metrics& metrics, const Snapshot* previous,
-                                               config::Faults& faults);
+                                               config::Faults& faults,
+                                               upstream::Definer* definer = nullptr);
 
 }  // namespace sluice::exchange

@@ -91,15 +91,17 @@ int Process::prepare() {
   listeners_ = std::make_unique<ListenerSet>(*metrics_, sockets_);
   auto orders = listeners_->prepare(config.listeners);
   if (!orders) return give_up(orders.error());
+  auto loop = event::Loop::make();
+  if (!loop) return give_up(loop.error());
+  loop_ = std::move(*loop);
+  open_directory(config);
   config::Faults faults;
-  snapshot_ = exchange::build_snapshot(loaded.config, filters_, *metrics_, nullptr, faults);
+  snapshot_ = exchange::build_snapshot(loaded.config, filters_, *metrics_, nullptr, faults,
+                                       directory_.get());
   if (snapshot_ == nullptr) {
     complain(faults.lines());
     return 2;
   }
-  auto loop = event::Loop::make();
-  if (!loop) return give_up(loop.error());
-  loop_ = std::move(*loop);
   if (const auto made = make_workers(config); !made) return give_up(made.error());
   if (const auto started = signals_.start(*loop_); !started) return give_up(started.error());
   if (const auto opened = open_controls(config); !opened) return give_up(opened.error());

@@ -10,6 +10,7 @@
 
 #include "proxy/config/load.h"
 #include "proxy/exchange/snapshot.h"
+#include "proxy/net/resolver.h"
 #include "proxy/observe/access_log.h"
 #include "proxy/observe/metrics.h"
 #include "proxy/observe/process_log.h"
@@ -18,9 +19,12 @@
 #include "proxy/server/later.h"
 #include "proxy/server/lifeline.h"
 #include "proxy/server/listener_set.h"
+#include "proxy/server/readiness_judge.h"
 #include "proxy/server/signals.h"
 #include "proxy/server/succession.h"
 #include "proxy/server/worker.h"
+#include "proxy/upstream/directory.h"
+#include "proxy/upstream/lookout.h"
 
 namespace sluice::server {
 
@@ -32,8 +36,9 @@ struct RunOptions {
 };
 
 class Process final : private SignalEvents,
+                      private event::TimerEvents,
                       private SuccessionOwner,
-                      private event::TimerEvents {
+                      private upstream::DirectoryEvents {
  public:
   // `supervisor`: closed when there is none.
   Process(RunOptions options, const filter::Registry& filters, Channel supervisor);
@@ -51,6 +56,7 @@ class Process final : private SignalEvents,
   int prepare();
   void complain(const std::vector<std::string>& faults) const;
   Status open_observers(const config::Config& config);
+  void open_directory(const config::Config& config);
   Status make_workers(const config::Config& config);
   Status open_controls(const config::Config& config);
   void on_accepting();
@@ -75,12 +81,21 @@ class Process final : private SignalEvents,
   void begin_drain();
   bool cancel_drain();
 
+  // -- endpoints --
+  void on_definition(const upstream::Definition& definition, std::function<void()> done) override;
+  void on_endpoint_named(const std::shared_ptr<upstream::Endpoint>& endpoint,
+                         const config::Upstream& upstream) override;
+  void on_endpoint_gone(const upstream::Endpoint& endpoint) override;
+  void on_endpoint_state(const std::string& upstream, upstream::Endpoint& endpoint,
+                         upstream::EndpointState from, upstream::EndpointState to) override;
+
   // -- end --
   void on_timer(event::Timer& timer) override;
   void advance_drain();
   void enter_stage(Drain::Stage stage);
   int shut_down();
   std::string status() const;
+  std::string unready_reason() const;
 
   const RunOptions options_;
   const filter::Registry& filters_;
@@ -99,6 +114,10 @@ class Process final : private SignalEvents,
   std::vector<std::unique_ptr<Worker>> workers_;
   // The control thread's own.
   std::unique_ptr<event::Loop> loop_;
+  std::unique_ptr<net::Resolver> resolver_;
+  std::unique_ptr<upstream::Lookout> lookout_;
+  std::unique_ptr<ReadinessJudge> judge_;
+  std::unique_ptr<upstream::Directory> directory_;
   Signals signals_;
   Drain drain_;
   size_t still_accepting_ = 0;  // workers that have not let the listeners go yet

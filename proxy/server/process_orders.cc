@@ -87,9 +87,14 @@ void Process::handle_read(std::string_view method, std::string_view path,
     return answer({200, metrics_->render(), "text/plain; version=0.0.4; charset=utf-8"});
   if (path == "/live") return answer({200, "ok\n"});
   if (path == "/ready") {
-    return readiness_.is_ready() ? answer({200, "ok\n"}) : answer({503, "draining\n"});
+    return readiness_.ask() ? answer({200, "ok\n"}) : answer({503, unready_reason() + "\n"});
   }
   answer({404, "/metrics, /live or /ready\n"});
+}
+
+std::string Process::unready_reason() const {
+  if (readiness_.draining) return "draining";
+  return readiness_.accepting ? judge_->reason() : "starting";
 }
 
 std::string Process::status() const {

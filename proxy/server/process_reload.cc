@@ -38,7 +38,8 @@ void Process::reload(const Verdict& verdict) {
   const config::Loaded loaded = load();
   if (loaded.config == nullptr) return refuse_reload(joined(loaded.faults), verdict);
   config::Faults faults;
-  auto next = exchange::build_snapshot(loaded.config, filters_, *metrics_, snapshot_.get(), faults);
+  auto next = exchange::build_snapshot(loaded.config, filters_, *metrics_, snapshot_.get(), faults,
+                                       directory_.get());
   if (next == nullptr) return refuse_reload(joined(faults.lines()), verdict);
   auto orders = listeners_->prepare(loaded.config->listeners);
   if (!orders) return refuse_reload(orders.error().detail, verdict);
@@ -76,6 +77,9 @@ void Process::apply_rest(const config::Config& config, ControlPlane::Prepared&& 
 void Process::install(std::shared_ptr<const exchange::Snapshot> next,
                       std::vector<ListenerOrder> orders, const Verdict& verdict) {
   reloading_ = true;
+  resolver_->apply(next->config->resolver);
+  judge_->adopt(*next->config);
+  directory_->adopt(next->upstreams, next->config->resolver);
   auto gone =
       std::make_shared<std::vector<std::shared_ptr<ListenerShared>>>(listeners_->adopt(orders));
   for (const auto& listener : *gone) static_cast<void>(listener->socket.hold_new_connections());
@@ -85,6 +89,7 @@ void Process::install(std::shared_ptr<const exchange::Snapshot> next,
     reloading_ = false;
     const bool first = snapshot_ == next;
     snapshot_ = next;
+    directory_->on_installed(next->upstreams);
     metrics_->set_config(next->config->hash, next->number);
     if (!first) {
       metrics_->reloaded(true);

@@ -80,6 +80,13 @@ void Worker::install(std::shared_ptr<const exchange::Snapshot> snapshot,
   });
 }
 
+void Worker::redefine(const upstream::Definition& definition, std::function<void()> done) {
+  loop_->post([this, definition, done = std::move(done)] {
+    if (generation_ != nullptr) exchange::redefine(*generation_, definition);
+    done();
+  });
+}
+
 void Worker::take_listeners(const std::vector<ListenerOrder>& orders) {
   std::vector<std::unique_ptr<WorkerListener>> kept;
   for (const ListenerOrder& order : orders) {

@@ -43,6 +43,8 @@ class Worker final : private WorkerListenerOwner, private event::TimerEvents {
   // The new configuration: listeners that are no longer named stop accepting and drain.
   void install(std::shared_ptr<const exchange::Snapshot> snapshot,
                std::vector<ListenerOrder> listeners, std::function<void()> done);
+  // An upstream has other endpoints, or they have other weights.
+  void redefine(const upstream::Definition& definition, std::function<void()> done);
   void announce_drain(bool draining);
   void accept_queues();
   void stop_accepting(std::function<void()> done);

@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include "proxy/exchange/generation.h"
+#include "proxy/upstream/directory.h"
 #include "tests/unit/net/rounds.h"
 
 using namespace sluice;
@@ -34,15 +35,38 @@ config::Route route_of(std::string path, std::string to) {
   return made;
 }
 
-struct Rig {
+struct Rig final : net::Names, upstream::DirectoryEvents {
+  // Builds it; if that went well, it comes into force.
   std::shared_ptr<const Snapshot> build(const Snapshot* previous = nullptr) {
-    return build_snapshot(std::make_shared<const config::Config>(config), registry, metrics,
-                          previous, faults);
+    auto built = build_snapshot(std::make_shared<const config::Config>(config), registry, metrics,
+                                previous, faults, &directory);
+    if (built != nullptr) directory.adopt(built->upstreams, built->config->resolver);
+    return built;
   }
+
+  // No name is looked up here.
+  std::unique_ptr<net::Lookup> addresses(const std::string&, uint16_t,
+                                         net::LookupEvents&) override {
+    return nullptr;
+  }
+  std::unique_ptr<net::Lookup> services(const std::string&, net::LookupEvents&) override {
+    return nullptr;
+  }
+  void on_definition(const upstream::Definition&, std::function<void()>) override {}
+  void on_endpoint_named(const std::shared_ptr<upstream::Endpoint>&,
+                         const config::Upstream&) override {}
+  void on_endpoint_gone(const upstream::Endpoint&) override {}
+  void on_endpoint_state(const std::string&, upstream::Endpoint&, upstream::EndpointState,
+                         upstream::EndpointState) override {}
+
+  Rounds rounds;
   config::Config config;
   filter::Registry registry;
   observe::Metrics metrics{{}};
   config::Faults faults;
+  const std::unique_ptr<observe::ProcessLog> log =
+      observe::ProcessLog::open({"/dev/null", observe::Severity::kError}).value();
+  upstream::Directory directory{rounds.loop(), *this, metrics, *log, *this};
 };
 
 }  // namespace
@@ -89,6 +113,33 @@ TEST_CASE("snapshot: an upstream of another protocol begins anew") {
   CHECK(second->upstreams[0].endpoints[0] != first->upstreams[0].endpoints[0]);
 }
 
+TEST_CASE("snapshot: without a definer the endpoints are nobody's") {
+  Rig rig;
+  rig.config.upstreams = {upstream_of("a", {"127.0.0.1"})};
+  const auto config = std::make_shared<const config::Config>(rig.config);
+  const auto first =
+      build_snapshot(config, rig.registry, rig.metrics, nullptr, rig.faults);
+  const auto second =
+      build_snapshot(config, rig.registry, rig.metrics, first.get(), rig.faults);
+  REQUIRE(second);
+  CHECK(second->upstreams[0].endpoints[0] != first->upstreams[0].endpoints[0]);
+}
+
+TEST_CASE("generation: an upstream gets other endpoints between two snapshots") {
+  Rig rig;
+  observe::WorkerMetrics& worker = rig.metrics.add_worker();
+  rig.config.upstreams = {upstream_of("a", {"127.0.0.1"})};
+  const auto generation =
+      next_generation(rig.rounds.loop(), worker, rig.build(), nullptr);
+  config::Faults faults;
+  redefine(*generation,
+           rig.directory.define(upstream_of("a", {"127.0.0.1", "127.0.0.2"}), faults));
+  CHECK(generation->clusters[0]->pool_count() == 2);
+  redefine(*generation, rig.directory.define(upstream_of("b", {"127.0.0.3"}), faults));
+  CHECK(generation->clusters[0]->pool_count() == 2);
+  rig.rounds.settle();
+}
+
 TEST_CASE("snapshot: with a fault there is none, and every fault is named") {
   Rig rig;
   rig.config.upstreams = {upstream_of("a", {"not-an-address", "127.0.0.1", "nor-this"})};
@@ -100,16 +151,15 @@ TEST_CASE("snapshot: with a fault there is none, and every fault is named") {
 
 TEST_CASE("generation: clusters are carried over by name and live as long as they are named") {
   Rig rig;
-  Rounds rounds;
   observe::WorkerMetrics& worker = rig.metrics.add_worker();
   rig.config.upstreams = {upstream_of("a", {"127.0.0.1"}), upstream_of("b", {"127.0.0.1"})};
   const auto one = rig.build();
-  auto first = next_generation(rounds.loop(), worker, one, nullptr);
+  auto first = next_generation(rig.rounds.loop(), worker, one, nullptr);
   REQUIRE(first->clusters.size() == 2);
   rig.config.upstreams = {upstream_of("c", {"127.0.0.1"}), upstream_of("a", {"127.0.0.1"})};
   rig.config.upstreams[1].max_in_flight = 3;
   const auto two = rig.build(one.get());
-  const auto second = next_generation(rounds.loop(), worker, two, first.get());
+  const auto second = next_generation(rig.rounds.loop(), worker, two, first.get());
   CHECK(second->clusters[1] == first->clusters[0]);
   CHECK(second->clusters[1]->config().max_in_flight == 3);
   CHECK(second->clusters[0]->config().name == "c");
@@ -118,5 +168,5 @@ TEST_CASE("generation: clusters are carried over by name and live as long as the
   const auto kept = second->clusters[1];
   first.reset();
   CHECK(kept->pool_count() == 1);
-  rounds.settle();
+  rig.rounds.settle();
 }
