@@ -42,6 +42,7 @@ struct ListenerWatch::Watched {
   const std::shared_ptr<Endpoint> endpoint;
   Release release;
   bool is_visible = false;  // its listener can be looked at
+  bool hears = false;       // its folder is watched
   bool was_seen = false;    // and was
   bool is_away = false;     // as of the last beat
   TimePoint away_since{};
@@ -63,7 +64,7 @@ void ListenerWatch::watch(std::shared_ptr<Endpoint> endpoint, Release release) {
   ProbeEvents& events = *this;
   auto it = std::make_unique<Watched>(loop_, std::move(endpoint), release, events);
   it->is_visible = source_.can_look_at(it->endpoint->address());
-  if (it->endpoint->address().is_unix()) folders_.add(path_of(*it->endpoint));
+  if (it->endpoint->address().is_unix()) it->hears = folders_.add(path_of(*it->endpoint));
   watched_.push_back(std::move(it));
   timer_.arm(Duration{0});
 }
@@ -197,6 +198,7 @@ void ListenerWatch::probe(Watched& it, ConnectProbe::Pace pace, TimePoint now) {
   if (it.release == Release::kByCheck) return;
   it.probe.begin(pace, now);
   if (!it.probe.is_due(now)) return;
+  if (!it.hears && it.endpoint->address().is_unix()) it.hears = folders_.add(path_of(*it.endpoint));
   ++probes_;
   it.probe.dial(now);
 }
