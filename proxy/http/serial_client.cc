@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <utility>
 
@@ -27,7 +28,11 @@ static_assert(offsetof(TcpInfo, bytes_acked) == 120);
 
 // DESIGN, law 5 (b), after a clean EOF: the kernel has dropped the connection (its FIN was there
 // before our bytes, which got RST) and the other side acknowledged none of them. The counter
-// includes our SYN.
+// includes our SYN. What this proves is that the other side's FIN was sent before anything of the
+// request had come: an acknowledgement travels with every FIN, also where it is delayed otherwise.
+// It does not prove that an application which had only half-closed did not look at the bytes
+// before it closed; such a one has nothing left to answer with, and RFC 9112 §9.6 forbids it to
+// process them. tests/campaign/ tries to find anything else.
 bool is_proven_unreceived(int descriptor, uint64_t sent_before) {
   TcpInfo info{};
   socklen_t size = sizeof info;
@@ -59,6 +64,7 @@ ClientStream& SerialClient::lease() {
   sending_ = Sending::kHead;
   receiving_ = Receiving::kHead;
   sent_before_ = sent_;
+  write_error_ = 0;
   return *this;
 }
 
@@ -111,6 +117,7 @@ void SerialClient::flush() {
     // An answer may have come before the connection broke ("413" to a large body): it is looked for
     // before anybody hears of this.
     sending_ = Sending::kFailed;
+    write_error_ = io.error_number;
     out_.clear();
     if (receiving_ == Receiving::kHead) {
       heads_due_ = true;
@@ -242,6 +249,9 @@ ClientStream::Delivery SerialClient::delivery() const {
   if (sent_ == sent_before_) return Delivery::kNotSent;
   // Over TLS our bytes are not the wire's, and cannot be compared with what was acknowledged.
   if (!reader_.ended_unanswered() || transport_->is_secure()) return Delivery::kUnknown;
+  // The write that fails takes the socket's error with it, and reading finds an EOF where a RST has
+  // been. Only EPIPE says that a FIN had come before that RST (Linux, tcp_reset()).
+  if (write_error_ != 0 && write_error_ != EPIPE) return Delivery::kUnknown;
   return is_proven_unreceived(transport_->descriptor(), sent_before_) ? Delivery::kNotReceived
                                                                       : Delivery::kUnknown;
 }

@@ -86,6 +86,7 @@ class SerialClient : public ClientConnection,
   uint64_t requests_ = 0;
   uint64_t sent_ = 0;           // bytes the kernel took, in the connection's life
   uint64_t sent_before_ = 0;    // of them before this request
+  int write_error_ = 0;         // errno of the write of this request that failed
   uint64_t unsent_length_ = 0;  // of a body of known length: what is still to be queued
   TimePoint send_deadline_ = TimePoint::max();
   TimePoint timer_at_ = TimePoint::max();  // the timer fires early and is set again

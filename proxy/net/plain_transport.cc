@@ -51,27 +51,30 @@ void PlainTransport::on_io(event::IoReady ready) {
   const bool was_blocked = write_blocked_ && ready.writable;
   if (was_blocked) write_blocked_ = false;
   if (ready.ended) ended_ = true;
+  // libevent tells EPOLLERR as readable and writable, which is also what bytes look like: bytes and
+  // the RST behind them may be one notice, and there will be no other.
+  doubted_ = ready.readable && ready.writable;
   if (ready.readable || ready.ended) {
-    readable_ = true;
+    unread_ = Unread::kSome;
     events_->on_readable();
   }
   if (was_blocked) events_->on_writable();
 }
 
 Io PlainTransport::read(char* into, size_t room) {
-  if (!readable_) return {Io::State::kBlocked, 0, 0};
+  if (unread_ == Unread::kNone) return {Io::State::kBlocked, 0, 0};
   ssize_t n = 0;
   do {
     n = receive(fd_.get(), into, room);
   } while (n < 0 && errno == EINTR);
   if (n > 0) {
     const auto count = static_cast<size_t>(n);
-    readable_ = count == room || ended_;
+    if (count < room && !ended_) unread_ = doubted_ ? Unread::kDoubtful : Unread::kNone;
     return {Io::State::kOk, count, 0};
   }
   if (n == 0) return {Io::State::kEnd, 0, 0};
   const Io failed = io_failed(errno);
-  readable_ = failed.state == Io::State::kFailed;
+  unread_ = failed.state == Io::State::kFailed ? Unread::kSome : Unread::kNone;
   return failed;
 }
 

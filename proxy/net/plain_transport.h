@@ -18,12 +18,16 @@ class PlainTransport final : public Transport, private event::IoEvents {
   Io read(char* into, size_t room) override;
   Io write(Chain& bytes) override;
   void shutdown_write() override;
-  bool may_be_readable() const override { return readable_; }
+  bool may_be_readable() const override { return unread_ == Unread::kSome; }
   int descriptor() const override { return fd_.get(); }
   // on_writable() comes although no write was blocked: for a connect that is under way.
   void expect_writable() { write_blocked_ = true; }
 
  private:
+  // What the next read may find. kDoubtful: nothing, but for a reset that may hide behind the bytes
+  // that were read.
+  enum class Unread : uint8_t { kNone, kDoubtful, kSome };
+
   explicit PlainTransport(Fd fd) : fd_(std::move(fd)) {}
   void on_io(event::IoReady ready) override;
   Io write_memory(Chain& bytes);
@@ -31,8 +35,9 @@ class PlainTransport final : public Transport, private event::IoEvents {
 
   Fd fd_;
   TransportEvents* events_ = nullptr;
-  bool readable_ = false;  // the next read may find something
-  bool ended_ = false;     // a FIN may be queued behind the bytes: a short read proves nothing
+  Unread unread_ = Unread::kNone;
+  bool ended_ = false;    // a FIN may be queued behind the bytes: a short read proves nothing
+  bool doubted_ = false;  // the last news may have been of a reset, too
   bool write_blocked_ = false;
   event::IoWatcher watcher_;  // last: no news reaches a half-dead transport
 };

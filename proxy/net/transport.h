@@ -40,7 +40,8 @@ class Transport {
   virtual void set_events(TransportEvents& events) = 0;
 
   // At most `room` bytes. One read system call at most; none when the last one drained the socket
-  // and no news came since (then kBlocked).
+  // and no news came since (then kBlocked). Who has not got all it waits for reads until kBlocked:
+  // a reset may hide behind the last bytes.
   virtual Io read(char* into, size_t room) = 0;
   // Sends from the front of `bytes` (memory by writev, file ranges by sendfile) until it blocks,
   // and drops what was sent. `count` is what was sent, also with kBlocked or kFailed.

@@ -164,6 +164,55 @@ TEST_CASE("delivery: a request that was read in part proves nothing, TCP") {
   rig.stream->reset();
 }
 
+TEST_CASE("delivery: a reset that a failed write took with it is no FIN, TCP") {
+  SocketRig rig(tcp_pair());
+  rig.run_after_a_first_request([&rig] {
+    rig.stream = &rig.client->lease();
+    rig.stream->set_events(rig);
+    rig.stream->send_head(request("POST", "/", BodySize::exactly(5)));
+    rig.stream->flush();
+    char some[10];
+    CHECK(::recv(rig.pair.theirs.get(), some, sizeof some, 0) == 10);
+    rig.pair.theirs.reset();  // the rest is unread: RST
+    Chain body;
+    body.append_copy("12345");
+    rig.stream->send_body(std::move(body));
+    rig.stream->send_end();
+    rig.stream->flush();  // fails; now the socket reads as if a FIN had come
+  });
+  CHECK(rig.stream->delivery() == Delivery::kUnknown);
+  rig.stream->reset();
+}
+
+TEST_CASE("delivery: a FIN that came before a request of two writes is still proof, TCP") {
+  SocketRig rig(tcp_pair());
+  rig.run_after_a_first_request([&rig] {
+    rig.pair.theirs.reset();
+    rig.stream = &rig.client->lease();
+    rig.stream->set_events(rig);
+    rig.stream->send_head(request("POST", "/", BodySize::exactly(5)));
+    rig.stream->flush();
+    Chain body;
+    body.append_copy("12345");
+    rig.stream->send_body(std::move(body));
+    rig.stream->send_end();
+    rig.stream->flush();
+  });
+  CHECK(rig.stream->delivery() == Delivery::kNotReceived);
+  rig.stream->reset();
+}
+
+TEST_CASE("delivery: an answer that is cut by a reset is heard of, TCP") {
+  SocketRig rig(tcp_pair());
+  rig.run_after_a_first_request([&rig] {
+    rig.ask();
+    REQUIRE(::send(rig.pair.theirs.get(), "HTTP/1.1 2", 10, 0) == 10);
+    rig.pair.theirs.reset();  // with the request unread: RST right behind the bytes
+  });
+  CHECK(rig.stream->delivery() == Delivery::kUnknown);
+  rig.stream->reset();
+}
+
 TEST_CASE("delivery: a half-closed upstream may still have read it, TCP") {
   SocketRig rig(tcp_pair());
   rig.run_after_a_first_request([&rig] {

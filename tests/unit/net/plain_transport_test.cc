@@ -126,6 +126,17 @@ TEST_CASE("plain_transport: a reset is a failure with its number") {
   CHECK(io.error_number == ECONNRESET);
 }
 
+TEST_CASE("plain_transport: a reset behind the bytes is found by who reads on") {
+  Rig rig(pair_over_tcp());
+  say(rig.theirs.get(), "half an ans");
+  const linger now{1, 0};
+  REQUIRE(::setsockopt(rig.theirs.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now) == 0);
+  rig.theirs.reset();  // one notice for both: there is no second
+  REQUIRE(rig.hears());
+  CHECK(rig.read().count == 11);
+  CHECK(rig.read().state == Io::State::kFailed);
+}
+
 TEST_CASE("plain_transport: a writer that was blocked hears when there is room") {
   Rig rig(pair_over_tcp());
   std::string all;
