@@ -9,40 +9,45 @@ Ticket::Ticket(Cluster& cluster, Waiter& waiter, const Wish& wish)
     : cluster_(cluster),
       waiter_(waiter),
       wish_(wish),
-      since_(cluster.loop_.now()),
+      arrived_(cluster.loop_.now()),
+      patience_(arrived_ + cluster.config().hold.timeout),
       timer_(cluster.loop_.timers(), *this),
       soon_(cluster.loop_, *this),
-      dialer_(cluster.loop_, *this) {}
+      dialer_(cluster.loop_, *this) {
+  entry_.ticket = this;
+  entry_.number = cluster.next_number();
+  entry_.bytes = wish.bytes;
+}
 
 Ticket::~Ticket() {
+  leave_state();
+  end();
+}
+
+// Gives back what the present state holds.
+void Ticket::leave_state() {
   switch (state_) {
-    case State::kQueued:
-      cluster_.remove(*this);
-      break;
+    case State::kQueued: cluster_.remove(*this); break;
     case State::kDialling:
-    case State::kGranted:
-      pool_->leave();
-      break;
-    case State::kDone:
-      break;
+    case State::kGranted: pool_->leave(); break;
+    case State::kNew:
+    case State::kDone: break;
   }
 }
 
-void Ticket::wait_in_queue(Duration timeout) {
-  timer_.arm(timeout);
+void Ticket::end() {
+  if (state_ == State::kDone) return;
+  state_ = State::kDone;
+  if (was_held_) cluster_.on_hold_over(cluster_.loop_.now() - arrived_);
 }
 
-void Ticket::dial(Pool& pool) {
-  if (timer_.is_armed()) lease_.queued = cluster_.loop_.now() - since_;
-  timer_.cancel();
-  state_ = State::kDialling;
-  pool_ = &pool;
-  since_ = cluster_.loop_.now();
-  dialer_.dial(pool.endpoint().address(), cluster_.config().timeouts.connect);
+void Ticket::wait() {
+  state_ = State::kQueued;
+  was_held_ = true;
+  timer_.arm(patience_ - cluster_.loop_.now());
 }
 
 void Ticket::grant(Pool& pool) {
-  lease_.queued = cluster_.loop_.now() - since_;
   timer_.cancel();
   state_ = State::kGranted;
   pool_ = &pool;
@@ -51,18 +56,26 @@ void Ticket::grant(Pool& pool) {
 
 void Ticket::on_soon() {
   SLUICE_ASSERT(state_ == State::kGranted);
-  PooledConnection* idle = wish_.fresh ? nullptr : pool_->take_idle();
-  if (idle == nullptr) return dial(*pool_);  // none wanted, or it closed meanwhile
-  state_ = State::kDone;
+  if (was_held_) lease_.queued = cluster_.loop_.now() - arrived_;
+  PooledConnection* idle = pool_->take_idle(wish_);
+  if (idle == nullptr) return dial(*pool_);  // none that it may have, or it closed meanwhile
+  end();
   lease_.stream = &idle->lease();
   lease_.endpoint = &pool_->endpoint();
   lease_.fresh = false;
   waiter_.on_lease(lease_);
 }
 
+void Ticket::dial(Pool& pool) {
+  state_ = State::kDialling;
+  pool_ = &pool;
+  dialled_ = cluster_.loop_.now();
+  dialer_.dial(pool.endpoint().address(), cluster_.config().timeouts.connect);
+}
+
 void Ticket::on_connected(std::unique_ptr<net::Transport> transport) {
-  state_ = State::kDone;
-  lease_.connect = cluster_.loop_.now() - since_;
+  end();
+  lease_.connect = cluster_.loop_.now() - dialled_;
   PooledConnection& connection = pool_->adopt(std::move(transport));
   lease_.stream = &connection.lease();
   lease_.endpoint = &pool_->endpoint();
@@ -71,18 +84,20 @@ void Ticket::on_connected(std::unique_ptr<net::Transport> transport) {
 }
 
 void Ticket::on_dial_failed(const Error& error) {
-  state_ = State::kDone;
-  pool_->on_dial_failed();
-  const Endpoint& endpoint = pool_->endpoint();
-  pool_->leave();
-  waiter_.on_no_lease(error, &endpoint);
+  Pool& pool = *pool_;
+  leave_state();
+  state_ = State::kNew;
+  cluster_.on_dial_failed(*this, pool, error);
+}
+
+void Ticket::tell(const Error& error, const Endpoint* endpoint) {
+  end();
+  waiter_.on_no_lease(error, endpoint);
 }
 
 void Ticket::on_timer(event::Timer&) {
-  cluster_.remove(*this);
-  state_ = State::kDone;
-  waiter_.on_no_lease({ErrorCode::kTimeout, Side::kUpstream, "waited too long for a place"},
-                      nullptr);
+  leave_state();
+  tell(cluster_.hold_expired(), nullptr);
 }
 
 }  // namespace sluice::upstream

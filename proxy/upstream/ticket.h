@@ -1,6 +1,13 @@
-// Ticket: a place in a cluster's queue, or a connection being dialled for its holder. A handle:
-// destroying it gives the place up, and nobody is called. Lease: a stream that is yours until you
-// said finish() or reset() to it.
+// Ticket: a place in a cluster's queue, or a connection being dialled for its holder, by turns: a
+// dial that fails is not the holder's business as long as there is another endpoint, or time to
+// wait for one. A handle: destroying it gives the place up, and nobody is called. Lease: a stream
+// that is yours until you said finish() or reset() to it.
+//
+//   kNew ──> kQueued ──> kGranted ──> kDialling ──> kDone
+//    │ dials   ^ │ too late             │ │
+//    └─────────┼─┼──────────────────────┘ │
+//              │ └──────────> kDone       │ refused: to another endpoint, or back into the queue
+//              └──────────────────────────┘
 #pragma once
 
 #include <memory>
@@ -10,6 +17,7 @@
 #include "proxy/base/result.h"
 #include "proxy/http/stream.h"
 #include "proxy/net/dialer.h"
+#include "proxy/upstream/hold_queue.h"
 
 namespace sluice::upstream {
 
@@ -19,15 +27,15 @@ class Endpoint;
 
 struct Lease {
   http::ClientStream* stream = nullptr;
-  const Endpoint* endpoint = nullptr;
+  Endpoint* endpoint = nullptr;
   bool fresh = false;    // the connection has carried no request before
-  Duration queued{-1};   // in the FIFO; negative: not at all
+  Duration queued{-1};   // held, failed dials included; negative: not at all
   Duration connect{-1};  // dialling; negative: an idle connection was used
 };
 
 // What a request asks of its cluster.
 struct Wish {
-  std::vector<const Endpoint*> tried;  // not these again
+  std::vector<const Endpoint*> tried;  // not these again, while there are others
   bool fresh = false;                  // not an idle connection
   bool unsafe = false;                 // its method is not idempotent: a stale connection loses it
   bool has_key = false;
@@ -39,7 +47,10 @@ struct Wish {
 class Waiter {
  public:
   virtual void on_lease(const Lease& lease) = 0;
-  // `endpoint` is the one whose dial failed; null when the queue's time ran out (kTimeout).
+  // `endpoint` is the one whose dial failed: only where nothing is held (hold.timeout: 0s), or
+  // where the fault is ours. Null: the time to be held was over, and `error` says what was waited
+  // for: kTimeout: a place; kUnreachable: an endpoint, none was there (the detail is what the last
+  // dial said). kOverloaded: there was no room in the queue to be held after a dial that failed.
   virtual void on_no_lease(const Error& error, const Endpoint* endpoint) = 0;
 
  protected:
@@ -55,23 +66,30 @@ class Ticket final : private net::DialEvents,
 
  private:
   friend class Cluster;
-  enum class State : uint8_t { kQueued, kDialling, kGranted, kDone };
+  enum class State : uint8_t { kNew, kQueued, kDialling, kGranted, kDone };
 
-  void wait_in_queue(Duration timeout);
-  void dial(Pool& pool);
-  void grant(Pool& pool);  // an idle connection, told at the end of the tick
+  void wait();             // in the queue
+  void dial(Pool& pool);   // Requires: pool entered
+  void grant(Pool& pool);  // an idle connection or a dial, at the end of the tick
+  void tell(const Error& error, const Endpoint* endpoint);
   void on_connected(std::unique_ptr<net::Transport> transport) override;
   void on_dial_failed(const Error& error) override;
   void on_timer(event::Timer& timer) override;
   void on_soon() override;
+  void leave_state();
+  void end();
 
   Cluster& cluster_;
   Waiter& waiter_;
-  const Wish wish_;
-  State state_ = State::kQueued;
+  Wish wish_;
+  const TimePoint arrived_;
+  const TimePoint patience_;  // until when it may be held
+  State state_ = State::kNew;
+  bool was_held_ = false;
   Pool* pool_ = nullptr;  // entered, while dialling or granted
-  TimePoint since_;       // queued or dialling
+  TimePoint dialled_;
   Lease lease_;
+  HoldQueue::Entry entry_;
   event::Timer timer_;
   event::Soon soon_;
   net::Dialer dialer_;

@@ -108,6 +108,7 @@ TEST_CASE("attempt: a new connection is told of, an idle one is there at once") 
 TEST_CASE("attempt: a dial that fails was never sent") {
   Rig rig(0);
   rig.add_endpoint(listening().local());
+  rig.config().hold.timeout = 0s;  // or it would wait for the application
   REQUIRE_FALSE(rig.begin());
   const Failure& failure = rig.failure();
   CHECK(failure.stage == Stage::kConnect);

@@ -18,13 +18,29 @@
 
 namespace sluice::testing {
 
-// An application: accepts, and answers every request with an empty 200.
+// An application: accepts, and answers every request with an empty 200. It may go and come back.
 class Origin {
  public:
+  explicit Origin(const config::Address& at = loopback(), uint32_t backlog = 128)
+      : listener_(net::ListenSocket::open(at, backlog).value()),
+        address_(listener_->local()),
+        at_(at.is_unix ? at : loopback(address_.ip_port().port)) {}
+
+  // Killed: neither listener nor connections are left.
+  void go() {
+    listener_.reset();
+    sessions.clear();
+  }
+  void come() { listener_ = net::ListenSocket::open(at_, 128).value(); }
+
   void serve() {
-    for (Fd fd = accepted(listener_); fd.is_open(); fd = accepted(listener_)) {
+    if (!listener_ || !accepts) return serve_accepted();
+    for (Fd fd = accepted(*listener_); fd.is_open(); fd = accepted(*listener_)) {
       sessions.push_back({std::move(fd), {}});
     }
+    serve_accepted();
+  }
+  void serve_accepted() {
     for (Session& session : sessions) {
       session.in += received(session.fd.get());
       const size_t end = session.in.find("\r\n\r\n");
@@ -35,7 +51,7 @@ class Origin {
       (void)::send(session.fd.get(), kAnswer.data(), kAnswer.size(), MSG_NOSIGNAL);
     }
   }
-  net::SocketAddress address() const { return listener_.local(); }
+  const net::SocketAddress& address() const { return address_; }
 
   struct Session {
     Fd fd;
@@ -44,9 +60,12 @@ class Origin {
   std::vector<Session> sessions;
   int requests = 0;
   bool answers = true;
+  bool accepts = true;
 
  private:
-  const net::ListenSocket listener_ = listening();
+  std::optional<net::ListenSocket> listener_;
+  net::SocketAddress address_;
+  config::Address at_;
 };
 
 // Somebody who wants a stream, and what became of it.
@@ -74,6 +93,7 @@ struct Borrower final : upstream::Waiter, http::ClientEvents {
     std::exchange(lease->stream, nullptr)->finish();
   }
   void reset() { std::exchange(lease->stream, nullptr)->reset(); }
+  bool stream_is_ours() const { return lease && lease->stream != nullptr; }
   http::ClientStream& stream() { return *lease->stream; }
   ~Borrower() {
     if (lease && lease->stream != nullptr) reset();
@@ -107,10 +127,19 @@ struct Borrower final : upstream::Waiter, http::ClientEvents {
   }
 };
 
+// Stands for the directory: who hears of a change wakes the clusters.
+struct Alarm final : upstream::EndpointEvents {
+  void on_endpoint_changed(upstream::Endpoint&, upstream::EndpointState, upstream::EndpointState,
+                           upstream::EndpointNews) override {
+    turnstile->wake_all();
+  }
+  std::shared_ptr<upstream::Turnstile> turnstile = std::make_shared<upstream::Turnstile>();
+};
+
 struct ClusterRig {
   explicit ClusterRig(size_t origin_count = 1) {
     definition.config.name = "app";
-    definition.turnstile = std::make_shared<upstream::Turnstile>();
+    definition.turnstile = alarm.turnstile;
     definition.id = metrics.upstream("app");
     for (size_t i = 0; i < origin_count; ++i) {
       origins.push_back(std::make_unique<Origin>());
@@ -119,12 +148,25 @@ struct ClusterRig {
   }
   void add_endpoint(const net::SocketAddress& address) {
     definition.endpoints.push_back(std::make_shared<upstream::Endpoint>(
-        address.text(), address, metrics.endpoint("app", address.text())));
+        address.text(), address, metrics.endpoint("app", address.text()), &alarm));
   }
   config::Upstream& config() { return definition.config; }
   upstream::Cluster& start() {
     cluster = std::make_unique<upstream::Cluster>(rounds.loop(), worker, definition);
     return *cluster;
+  }
+  void add_origin(const config::Address& at = loopback(), uint32_t backlog = 128) {
+    origins.push_back(std::make_unique<Origin>(at, backlog));
+    add_endpoint(origins.back()->address());
+  }
+  // What the watch of its listener would say.
+  void go(size_t i = 0) {
+    origins[i]->go();
+    endpoint(i).note(upstream::EndpointNews::kListensNot);
+  }
+  void come(size_t i = 0) {
+    origins[i]->come();
+    endpoint(i).note(upstream::EndpointNews::kListens);
   }
   upstream::Endpoint& endpoint(size_t i = 0) { return *definition.endpoints[i]; }
 
@@ -152,6 +194,7 @@ struct ClusterRig {
     borrower.finish();
   }
 
+  Alarm alarm;
   Rounds rounds;
   observe::Metrics metrics{{}};
   observe::WorkerMetrics& worker = metrics.add_worker();

@@ -26,10 +26,6 @@ std::map<std::string, int> spread(ClusterRig& rig, std::vector<Borrower>& borrow
   return count;
 }
 
-net::SocketAddress nobody() {
-  return listening().local();
-}
-
 }  // namespace
 
 TEST_CASE("cluster: the first connection is dialled, the next request gets it at once") {
@@ -136,39 +132,6 @@ TEST_CASE("cluster: endpoints that were tried are not tried again") {
   last.acquire(cluster, wish);
   REQUIRE(last.error);
   CHECK(last.error->code == ErrorCode::kUnreachable);
-}
-
-TEST_CASE("cluster: a failed dial names its endpoint, and others are preferred for a while") {
-  ClusterRig rig(1);
-  rig.add_endpoint(nobody());
-  Cluster& cluster = rig.start();
-  std::vector<Borrower> borrowers(2);
-  for (Borrower& borrower : borrowers) borrower.acquire(cluster);
-  REQUIRE(rig.until([&] { return borrowers[0].lease && borrowers[1].error; }));
-  CHECK(borrowers[1].error->code == ErrorCode::kRefused);
-  CHECK(borrowers[1].failed_at == &rig.endpoint(1));
-  CHECK(cluster.pool(1).in_flight() == 0);
-  for (int i = 0; i < 4; ++i) {
-    Borrower next;
-    rig.lease(next);
-    CHECK(next.lease->endpoint == &rig.endpoint(0));
-  }
-  rig.rounds.pass(1100ms);
-  std::vector<Borrower> later(2);
-  for (Borrower& borrower : later) borrower.acquire(cluster);
-  CHECK(rig.until([&] { return later[0].error || later[1].error; }));  // asked again
-}
-
-TEST_CASE("cluster: the only endpoint is asked however often it failed") {
-  ClusterRig rig(0);
-  rig.add_endpoint(nobody());
-  Cluster& cluster = rig.start();
-  for (int i = 0; i < 3; ++i) {
-    Borrower borrower;
-    borrower.acquire(cluster);
-    REQUIRE(rig.until([&borrower] { return borrower.error.has_value(); }));
-    CHECK(borrower.error->code == ErrorCode::kRefused);
-  }
 }
 
 TEST_CASE("cluster: an idle connection the application closed is not lent") {
