@@ -52,7 +52,7 @@ Result<HttpUrl> parse_http_url(std::string_view text) {
                              "write http://localhost:2772/… or http://10.0.0.2/…", authority));
   }
   HttpUrl url{std::move(*address), std::string{authority}, std::string{behind.substr(slash)}};
-  if (url.target.empty() || url.target.front() != '/') url.target.insert(0, "/");
+  if (url.target.empty() || url.target.front() != '/') url.target.insert(url.target.begin(), '/');
   return url;
 }
 

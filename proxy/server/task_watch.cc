@@ -59,7 +59,7 @@ void TaskWatch::look_again() {
 void TaskWatch::on_timer(event::Timer&) {
   if (own_.empty() && config_.application.empty()) {
     FetchRequest request = endpoint_;
-    if (request.target.empty()) request.target = "/";
+    if (request.target.empty()) request.target.push_back('/');
     fetch_ = std::make_unique<Fetch>(loop_, std::move(request), [this](Result<FetchAnswer> answer) {
       on_own(std::move(answer));
     });
