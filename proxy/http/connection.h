@@ -52,13 +52,26 @@ class ServerOwner {
   ~ServerOwner() = default;
 };
 
+// How a client's connection came to its end, for the books: accepted = open + ended.
+enum class Ending : uint8_t {
+  kOpen,     // it has not
+  kClient,   // the client closed or was lost first
+  kAnswer,   // with an answer that said so, or that was cut
+  kTimeout,  // idle, silent or slow for too long
+  kOrder,    // close()
+};
+
 class ServerConnection : public event::Deferred {
  public:
   // Announce the end with the next answer (Connection: close, GOAWAY); never close an idle
   // HTTP/1.1 connection first (DESIGN, law 3). Taken back with `false` where it was not said yet.
   virtual void drain(bool draining) = 0;
-  // Close now: idle ones politely, running ones cut.
-  virtual void close() = 0;
+  // Close now: idle ones politely, running ones cut; a head that is not whole is answered 503 and
+  // rejected for this reason (static text). Not an idle one that has unread bytes: they may be a
+  // request, which is served.
+  virtual void close(std::string_view reason) = 0;
+  // Requires: on_over() has come.
+  virtual Ending ending() const = 0;
   // For another process to go on with (SCM_RIGHTS): the socket of a plain connection between two
   // requests, nothing of it read and nothing unsent. -1: not now, or not this kind.
   virtual int idle_descriptor() const { return -1; }

@@ -1,5 +1,7 @@
 #include "proxy/http/h1_server.h"
 
+#include <sys/ioctl.h>
+
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -40,11 +42,14 @@ void H1Server::start(std::string_view already_read) {
   catch_up();
 }
 
-void H1Server::close() {
+void H1Server::close(std::string_view reason) {
+  const bool waits = phase_ == Phase::kNew || phase_ == Phase::kIdle;
+  if (waits && has_unread()) return;
+  because(Ending::kOrder);
   switch (phase_) {
     case Phase::kNew:
-    case Phase::kIdle:
-    case Phase::kHead: return linger();
+    case Phase::kIdle: return linger();
+    case Phase::kHead: return reject({503, reason}, RequestHead{});
     case Phase::kStream: return break_off({ErrorCode::kCancelled, Side::kUs, "connection closed"});
     case Phase::kFinish:
     case Phase::kLinger: return end();
@@ -206,7 +211,10 @@ void H1Server::settle() {
   if (!r.out.empty()) return;
   // RFC 9112 §9.6: lingering is for clients that may still send. One that asked for the end does
   // not, and nothing of it is unread.
-  if (r.close && r.client_closes && r.is_received() && r.in.empty()) return end();
+  if (r.close && r.client_closes && r.is_received() && r.in.empty()) {
+    because(Ending::kAnswer);
+    return end();
+  }
   if (r.close) return linger();
   if (r.is_received()) return next_request();
   if (deadline_ == TimePoint::max()) deadline_ = timers_.now() + limits_.linger;
@@ -254,6 +262,7 @@ void H1Server::next_request() {
 // Our FIN, then the client's, within bounds (DESIGN, law 7): closing with unread bytes would reset
 // the connection and destroy what the client has not read yet.
 void H1Server::linger() {
+  because(Ending::kAnswer);
   request_.reset();
   if (client_ended_) return end();
   transport_->shutdown_write();
@@ -274,7 +283,19 @@ void H1Server::swallow() {
   end();
 }
 
+// The first cause counts.
+void H1Server::because(Ending why) {
+  if (ending_ == Ending::kOpen) ending_ = why;
+}
+
+// The last look before an idle connection is closed (DESIGN, law 3): what the loop has not told yet.
+bool H1Server::has_unread() const {
+  int unread = 0;
+  return ::ioctl(transport_->descriptor(), FIONREAD, &unread) == 0 && unread > 0;
+}
+
 void H1Server::end() {
+  because(Ending::kClient);
   phase_ = Phase::kOver;
   request_.reset();
   deadline_ = TimePoint::max();
@@ -328,9 +349,14 @@ void H1Server::expire() {
   if (earliest() > now) return;
   switch (phase_) {
     case Phase::kNew:
-    case Phase::kIdle: return linger();
-    case Phase::kHead: return reject({408, "header_timeout"}, RequestHead{});
+    case Phase::kIdle:
+      deadline_ = now + limits_.header;
+      if (has_unread()) return;  // its news is on the way
+      because(Ending::kTimeout);
+      return linger();
+    case Phase::kHead: because(Ending::kTimeout); return reject({408, "header_timeout"}, RequestHead{});
     case Phase::kStream:
+      because(Ending::kTimeout);
       if (request_->send_deadline <= now) {
         request_->send_deadline = TimePoint::max();
         return break_off({ErrorCode::kTimeout, Side::kClient, "send"});
@@ -338,6 +364,7 @@ void H1Server::expire() {
       stop_waiting();
       return break_off({ErrorCode::kTimeout, Side::kClient, "body"});
     case Phase::kFinish:
+      because(Ending::kTimeout);
       if (request_->send_deadline <= now) return end();
       return linger();
     case Phase::kLinger: return end();

@@ -47,7 +47,8 @@ class H1Server final : public ServerConnection,
   }
 
   void drain(bool draining) override { draining_ = draining; }
-  void close() override;
+  void close(std::string_view reason) override;
+  Ending ending() const override { return ending_; }
 
  private:
   enum class Phase : uint8_t { kNew, kIdle, kHead, kStream, kFinish, kLinger, kOver };
@@ -94,6 +95,8 @@ class H1Server final : public ServerConnection,
   void linger();
   void swallow();
   void end();
+  void because(Ending why);
+  bool has_unread() const;
 
   // What must not be said from inside a call is said from here.
   void later();
@@ -115,6 +118,7 @@ class H1Server final : public ServerConnection,
   uint64_t lingered_ = 0;  // bytes discarded since our FIN
   uint32_t requests_ = 0;
   Phase phase_ = Phase::kNew;
+  Ending ending_ = Ending::kOpen;
   bool draining_ = false;
   bool client_ended_ = false;  // its FIN was read
   bool head_due_ = false;      // bytes may wait for next_head()

@@ -268,6 +268,7 @@ void H1Server::reset() {
   if (r.dead) return end();
   if (!looks_whole) return linger();
   close_by_reset(transport_->descriptor());
+  because(Ending::kAnswer);
   end();
 }
 

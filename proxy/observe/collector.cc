@@ -18,6 +18,8 @@ using Labels = std::vector<ClientMetric::Label>;
 namespace {
 
 constexpr const char* kConnectionStateNames[] = {"new", "active", "idle", "closing"};
+constexpr const char* kConnectionEndNames[] = {"client", "answer",      "timeout",
+                                               "order",  "handed_over", "failed"};
 constexpr const char* kUpstreamConnectionStateNames[] = {"connecting", "active", "idle"};
 constexpr const char* kRetryProofNames[] = {"never_sent", "not_received", "ambiguous"};
 constexpr std::pair<EndpointState, const char*> kEndpointStateNames[] = {
@@ -167,9 +169,12 @@ MetricTotals Collector::totals() const {
   MetricTotals totals;
   for (const auto& worker : metrics_.workers_) {
     totals.requests += worker->requests_.get();
+    totals.unserved += worker->unserved_.get();
     totals.in_flight += worker->in_flight_.get();
   }
   for (uint32_t id = 0; id < metrics_.listeners_.size(); ++id) {
+    totals.accepts += sum(&WorkerMetrics::listeners_, id,
+                          [](const ListenerCell& c) { return c.accepts.get(); });
     for (size_t state = 0; state < kConnectionStates; ++state) {
       totals.connections += sum(&WorkerMetrics::listeners_, id,
                                 [&](const ListenerCell& c) { return c.connections[state].get(); });
@@ -242,6 +247,9 @@ void Collector::collect_listeners(Families& out) const {
       family("sluice_connections", "Open client connections.", MetricType::Gauge);
   MetricFamily accepts =
       family("sluice_accepts_total", "Client connections accepted.", MetricType::Counter);
+  MetricFamily ends = family("sluice_connections_ended_total",
+                             "Client connections that are over, by how they ended.",
+                             MetricType::Counter);
   MetricFamily pauses =
       family("sluice_accept_paused_total",
              "Times accepting stopped for want of descriptors or places.", MetricType::Counter);
@@ -255,6 +263,11 @@ void Collector::collect_listeners(Families& out) const {
           sum<ListenerCell>(table, id, [&](const auto& c) { return c.connections[state].get(); });
       add_gauge(connections, with(labels, "state", kConnectionStateNames[state]), as_double(open));
     }
+    for (size_t how = 0; how < kConnectionEnds; ++how) {
+      const uint64_t ended =
+          sum<ListenerCell>(table, id, [&](const auto& c) { return c.ended[how].get(); });
+      if (ended > 0) add_counter(ends, with(labels, "by", kConnectionEndNames[how]), as_double(ended));
+    }
     add_counter(
         accepts, labels,
         as_double(sum<ListenerCell>(table, id, [](const auto& c) { return c.accepts.get(); })));
@@ -264,6 +277,7 @@ void Collector::collect_listeners(Families& out) const {
   }
   keep(out, std::move(connections));
   keep(out, std::move(accepts));
+  keep(out, std::move(ends));
   keep(out, std::move(pauses));
 }
 

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace sluice::observe {
 
@@ -33,6 +34,17 @@ Result<LogFile> LogFile::open(const std::string& path) {
     return fail_errno(errno, Side::kUs, "open " + path);
   }
   return LogFile(std::move(fd), S_ISREG(about.st_mode) ? Kind::kFile : Kind::kOurs);
+}
+
+Status LogFile::probe(const std::string& path) {
+  if (standard_number(path) > 0) return {};
+  const Fd fd(::open(path.c_str(), kOpenFlags | O_WRONLY));
+  if (fd.is_open() || errno == ENXIO) return {};
+  if (errno != ENOENT) return fail_errno(errno, Side::kUs, "open " + path);
+  const size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  if (::access(folder.c_str(), W_OK | X_OK) == 0) return {};
+  return fail_errno(errno, Side::kUs, "open " + path);
 }
 
 Result<LogFile> LogFile::open_standard(int number, const std::string& path) {

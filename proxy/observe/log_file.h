@@ -19,6 +19,9 @@ class LogFile {
   LogFile() = default;
   static Result<LogFile> open(const std::string& path);
 
+  // Whether open() would have it, as far as can be said without making a file.
+  static Status probe(const std::string& path);
+
   bool is_open() const { return fd_.is_open(); }
   // To wait for POLLOUT on.
   int fd() const { return fd_.get(); }

@@ -33,6 +33,17 @@ enum class ConnectionState : uint8_t {
 };
 constexpr uint8_t kConnectionStates = 4;
 
+// How a client's connection ended: accepts = open + ended, at any time.
+enum class ConnectionEnd : uint8_t {
+  kClient,      // the client closed it, or was lost
+  kAnswer,      // after an answer that said so, or one that was cut
+  kTimeout,     // idle, silent or slow for too long
+  kOrder,       // closed for a drain, or to make room
+  kHandedOver,  // goes on in another process
+  kFailed,      // could not be watched
+};
+constexpr uint8_t kConnectionEnds = 6;
+
 enum class UpstreamConnectionState : uint8_t { kConnecting, kActive, kIdle };
 constexpr uint8_t kUpstreamConnectionStates = 3;
 

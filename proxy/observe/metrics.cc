@@ -122,6 +122,29 @@ std::string Metrics::render() const {
   return std::move(text).str();
 }
 
+uint64_t Metrics::requests_of(const std::vector<RouteId>& routes) const {
+  const std::lock_guard lock(mutex_);
+  uint64_t count = 0;
+  for (const auto& worker : workers_) {
+    for (const RouteId route : routes) {
+      const RouteCell* cell = worker->routes_.find(route.index);
+      if (cell != nullptr) cell->codes.each([&count](int, uint64_t some) { count += some; });
+    }
+  }
+  return count;
+}
+
+std::map<std::string, uint64_t> Metrics::drops() const {
+  const std::lock_guard lock(mutex_);
+  std::map<std::string, uint64_t> drops;
+  for (const auto& worker : workers_) {
+    worker->dropped_.each([&drops](std::string_view reason, uint64_t count) {
+      drops[std::string(reason)] += count;
+    });
+  }
+  return drops;
+}
+
 MetricTotals Metrics::totals() const {
   const std::lock_guard lock(mutex_);
   return Collector(*this).totals();

@@ -33,7 +33,9 @@ struct MetricsOptions {
 
 // A few sums for `sluice status` and the drain's evidence.
 struct MetricTotals {
-  uint64_t requests = 0;
+  uint64_t requests = 0;  // over
+  uint64_t unserved = 0;  // of them those with a reason
+  uint64_t accepts = 0;
   int64_t in_flight = 0;
   int64_t connections = 0;
   int64_t held = 0;
@@ -79,6 +81,10 @@ class Metrics {
 
   std::string render() const;  // text/plain; version=0.0.4
   MetricTotals totals() const;
+  // Requests over, on these routes.
+  uint64_t requests_of(const std::vector<RouteId>& routes) const;
+  // dropped_total, by reason.
+  std::map<std::string, uint64_t> drops() const;
 
  private:
   friend class Collector;

@@ -10,7 +10,9 @@ void WorkerMetrics::on_request_done(RouteId route, const Record& record) {
   cell.bytes_in.add(record.bytes_in);
   cell.bytes_out.add(record.bytes_out);
   cell.seconds.observe(buckets_, record.total);
-  if (!record.reason.empty()) dropped_.add(record.reason);
+  if (record.reason.empty()) return;
+  dropped_.add(record.reason);
+  unserved_.add();
 }
 
 void WorkerMetrics::on_upstream_done(EndpointId endpoint, int code, Duration took) {

@@ -36,6 +36,7 @@ struct EndpointCell {
 
 struct ListenerCell {
   std::array<Gauge, kConnectionStates> connections;
+  std::array<Count, kConnectionEnds> ended;
   Count accepts;
   Count pauses;
 };
@@ -51,6 +52,9 @@ class WorkerMetrics {
   void on_request_done(RouteId route, const Record& record);
   void accepted(ListenerId listener) { listeners_.at(listener.index).accepts.add(); }
   void accept_paused(ListenerId listener) { listeners_.at(listener.index).pauses.add(); }
+  void ended(ListenerId listener, ConnectionEnd how) {
+    listeners_.at(listener.index).ended[static_cast<size_t>(how)].add();
+  }
   void connections(ListenerId listener, ConnectionState state, int64_t by) {
     listeners_.at(listener.index).connections[static_cast<size_t>(state)].add(by);
   }
@@ -79,10 +83,12 @@ class WorkerMetrics {
 
  private:
   friend class Collector;  // reads it all
+  friend class Metrics;    // the same
 
   const Buckets& buckets_;
   Gauge& in_flight_;  // in the FlightLedger
   Count requests_;
+  Count unserved_;  // of them those with a reason
   Gauge buffered_bytes_;
   CellTable<RouteCell> routes_;
   CellTable<UpstreamCell> upstreams_;

@@ -245,20 +245,20 @@ TEST_CASE("h1_server: close() in every state") {
   ServerRig rig;
   rig.start();
   SUBCASE("idle") {
-    rig.server->close();
+    rig.server->close("test");
     CHECK(rig.wire.shut);
     CHECK(rig.overs == 0);
     rig.wire.fin();
   }
   SUBCASE("within a head") {
     rig.wire.say("GET");
-    rig.server->close();
+    rig.server->close("test");
     CHECK(rig.wire.shut);
     rig.wire.fin();
   }
   SUBCASE("within a request") {
     rig.wire.say(kGet);
-    rig.server->close();
+    rig.server->close("test");
     CHECK(rig.last().broken.empty());
     rig.tick();
     REQUIRE(rig.last().broken.size() == 1);
@@ -270,18 +270,18 @@ TEST_CASE("h1_server: close() in every state") {
     rig.wire.write_room = 3;
     rig.wire.say(kGet);
     answer_and_finish(rig.last());
-    rig.server->close();
+    rig.server->close("test");
     CHECK(rig.overs == 0);
     rig.tick();
   }
   SUBCASE("while lingering") {
-    rig.server->close();
-    rig.server->close();
+    rig.server->close("test");
+    rig.server->close("test");
     CHECK(rig.overs == 0);
     rig.tick();
   }
   CHECK(rig.overs == 1);
-  rig.server->close();
+  rig.server->close("test");
   rig.tick();
   CHECK(rig.overs == 1);
 }
@@ -330,7 +330,7 @@ void enter(State state, ServerRig& rig) {
       rig.wire.say(kPost);
       answer_and_finish(rig.last());
       break;
-    case State::kLingering: rig.server->close(); break;
+    case State::kLingering: rig.server->close("test"); break;
     case State::kOver: rig.wire.rst(); break;
     case State::kCount: break;
   }
@@ -346,7 +346,7 @@ TEST_CASE("h1_server: every state meets every event, twice, and the connection a
       [](ServerRig& r) { r.wire.fin(); },
       [](ServerRig& r) { r.wire.rst(); },
       [](ServerRig& r) { r.server->drain(true); },
-      [](ServerRig& r) { r.server->close(); },
+      [](ServerRig& r) { r.server->close("test"); },
       [](ServerRig& r) { r.tick(); },
       [](ServerRig& r) { r.advance(seconds(200)); },
   };
@@ -363,7 +363,7 @@ TEST_CASE("h1_server: every state meets every event, twice, and the connection a
         // Nobody hears of a stream that was finished, nor twice of an end.
         CHECK(rig.overs <= 1);
         if (rig.overs == 0) {
-          rig.server->close();
+          rig.server->close("test");
           rig.tick();
           // A request that is still in hand has been told, and goes.
           if (rig.server->has_request() && !rig.exchanges.empty() && !rig.last().broken.empty()) {
