@@ -181,7 +181,7 @@ void Exchange::on_timer(event::Timer& timer) {
 
 void Exchange::abort(std::string_view reason) {
   if (phase_ == Phase::kOver) return;
-  break_off({499, reason});
+  fail({503, reason, 1});
   advance();
 }
 

@@ -6,7 +6,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <mutex>
 #include <string>
+#include <utility>
 
 #include "proxy/base/chain.h"
 #include "proxy/base/result.h"
@@ -22,10 +24,19 @@ class SpillBudget {
   void give_back(uint64_t size) { used_.fetch_sub(size, std::memory_order_relaxed); }
   uint64_t used() const { return used_.load(std::memory_order_relaxed); }
   void set_ceiling(uint64_t ceiling) { ceiling_.store(ceiling, std::memory_order_relaxed); }
-  const std::string& folder() const { return folder_; }
+  // Another one for the files to come; those that are open stay.
+  void set_folder(std::string folder) {
+    const std::lock_guard lock(mutex_);
+    folder_ = std::move(folder);
+  }
+  std::string folder() const {
+    const std::lock_guard lock(mutex_);
+    return folder_;
+  }
 
  private:
-  const std::string folder_;
+  mutable std::mutex mutex_;  // taken once a file, not once a request
+  std::string folder_;        // guarded by mutex_
   std::atomic<uint64_t> ceiling_;
   std::atomic<uint64_t> used_{0};
 };

@@ -90,4 +90,24 @@ Status ListenSocket::hold_new_connections() {
   return {};
 }
 
+void ListenSocket::release_new_connections() {
+  set_option(fd_.get(), SOL_SOCKET, SO_DETACH_FILTER);
+}
+
+// unix(7) sockets: connect() looks at the listener's receive side, accept() takes what is queued
+// first.
+void ListenSocket::refuse_new_connections() {
+  if (local().is_unix()) ::shutdown(fd_.get(), SHUT_RD);
+}
+
+// listen(2) on a socket that listens already only changes the backlog.
+void ListenSocket::set_backlog(uint32_t backlog) {
+  ::listen(fd_.get(), static_cast<int>(backlog));
+}
+
+void ListenSocket::close() {
+  fd_.reset();
+  claim_.reset();
+}
+
 }  // namespace sluice::net

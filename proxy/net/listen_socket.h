@@ -35,6 +35,16 @@ class ListenSocket {
   // Drops new SYNs from now on, so that what is queued can be accepted and nothing is reset
   // (classic BPF, no privilege needed; TCP only). FEATURES K14.
   Status hold_new_connections();
+  // The listener stays after all: new SYNs are answered again.
+  void release_new_connections();
+  // A unix socket knows no SYNs to hold: from here on connecting is refused, which tells a client
+  // that nothing was sent, and what is queued can still be accepted. There is no way back.
+  void refuse_new_connections();
+  // Another length of the accept queue; what is queued stays.
+  void set_backlog(uint32_t backlog);
+  // Before this object goes. Requires: nobody watches the descriptor any more.
+  void close();
+  bool is_open() const { return fd_.is_open(); }
 
  private:
   explicit ListenSocket(Fd fd) : fd_(std::move(fd)) {}

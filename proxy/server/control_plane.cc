@@ -47,21 +47,15 @@ void ControlPlane::retire() {
   }
 }
 
-std::unique_ptr<ControlServer> ControlPlane::open_orders(const std::string& path) const {
+Result<std::unique_ptr<ControlServer>> ControlPlane::open_orders(const std::string& path) const {
   const config::Address address{"unix:" + path, true, path, 0};
   std::error_code ignored;
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
   auto socket = sockets_.open("admin", address, 16);
-  if (!socket) {
-    log_.warning("no admin socket: " + socket.error().detail + "; orders come by signal only");
-    return nullptr;
-  }
+  if (!socket) return tl::unexpected(socket.error());
   ::chmod(path.c_str(), 0600);
   auto server = std::make_unique<ControlServer>(loop_, std::move(*socket), order_handler_);
-  if (const auto started = start(*server); !started) {
-    log_.warning("no admin socket: " + started.error().detail);
-    return nullptr;
-  }
+  if (const auto started = start(*server); !started) return tl::unexpected(started.error());
   return server;
 }
 
@@ -80,9 +74,23 @@ Result<ControlPlane::Prepared> ControlPlane::prepare(const config::Config& confi
   }
   const bool missing = orders_ == nullptr && !config.admin.socket.empty();
   if (missing || config.admin.socket != admin_.socket) {
-    next.orders.emplace(config.admin.socket.empty() ? nullptr : open_orders(config.admin.socket));
+    next.orders.emplace(nullptr);
+    if (!config.admin.socket.empty()) {
+      auto opened = open_orders(config.admin.socket);
+      const bool is_anew = orders_ != nullptr && config.admin.socket != admin_.socket;
+      if (!opened && is_anew) return tl::unexpected(opened.error());
+      if (!opened) {
+        log_.warning("no admin socket: " + opened.error().detail + "; orders come by signal only");
+      } else {
+        *next.orders = std::move(*opened);
+      }
+    }
   }
   return next;
+}
+
+void ControlPlane::discard(const Prepared& next) const {
+  if (next.orders && *next.orders != nullptr) ::unlink(next.admin.socket.c_str());
 }
 
 void ControlPlane::adopt(Prepared&& next) {

@@ -30,7 +30,8 @@ class ControlPlane {
   void retire();
 
   // Servers for what `config` asks and is not open yet; nothing has changed. An admin socket that
-  // cannot be had is no error (a container's root may be read-only): orders come by signal only.
+  // cannot be had is no error at the start (a container's root may be read-only): orders come by
+  // signal only. One that a reload asks for anew is.
   struct Prepared {
     std::optional<std::unique_ptr<ControlServer>> reads;   // nullopt: stays as it is
     std::optional<std::unique_ptr<ControlServer>> orders;  // the same
@@ -39,13 +40,15 @@ class ControlPlane {
   };
   Result<Prepared> prepare(const config::Config& config) const;
   void adopt(Prepared&& prepared);
+  // Nothing comes of them.
+  void discard(const Prepared& prepared) const;
 
   std::string metrics_address() const { return reads_ != nullptr ? reads_->address() : ""; }
   std::string admin_path() const { return orders_ != nullptr ? admin_.socket : ""; }
 
  private:
   Status start(ControlServer& server) const;
-  std::unique_ptr<ControlServer> open_orders(const std::string& path) const;
+  Result<std::unique_ptr<ControlServer>> open_orders(const std::string& path) const;
 
   event::Loop& loop_;
   observe::ProcessLog& log_;

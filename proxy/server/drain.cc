@@ -5,8 +5,8 @@
 namespace sluice::server {
 namespace {
 
-// Long enough for handshakes that were under way when SYNs began to be held.
-constexpr Duration kEmptying = std::chrono::milliseconds(200);
+// For the last words to those who are cut: their 503, and a client's FIN.
+constexpr Duration kCutting = std::chrono::milliseconds(500);
 
 }  // namespace
 
@@ -16,6 +16,7 @@ std::string_view name_of(Drain::Stage stage) {
     case Drain::Stage::kAnnouncing: return "announcing";
     case Drain::Stage::kEmptying: return "emptying";
     case Drain::Stage::kFinishing: return "finishing";
+    case Drain::Stage::kCutting: return "cutting";
     case Drain::Stage::kOver: return "over";
   }
   return "unknown";
@@ -42,7 +43,7 @@ void Drain::hurry() {
 }
 
 Drain::Stage Drain::advance(TimePoint now, const Evidence& evidence) {
-  if (evidence.requests != seen_) {
+  if (evidence.requests > seen_) {
     seen_ = evidence.requests;
     last_request_ = now;
   }
@@ -54,11 +55,18 @@ Drain::Stage Drain::advance(TimePoint now, const Evidence& evidence) {
       emptying_since_ = now;
     }
   }
-  if (stage_ == Stage::kEmptying && now - emptying_since_ >= kEmptying) stage_ = Stage::kFinishing;
-  if (stage_ == Stage::kFinishing) {
-    deadline_passed_ = since >= limits_.deadline;
-    const bool empty = evidence.is_closed && evidence.connections == 0;
-    if (empty || deadline_passed_) stage_ = Stage::kOver;
+  if (stage_ == Stage::kEmptying && now - emptying_since_ >= evidence.handshake) {
+    stage_ = Stage::kFinishing;
+    return stage_;  // nobody has been told to let go yet
+  }
+  const bool empty = evidence.is_closed && evidence.connections == 0;
+  if (stage_ == Stage::kFinishing && since >= limits_.deadline) {
+    stage_ = empty ? Stage::kOver : Stage::kCutting;
+    return stage_;
+  }
+  if (stage_ == Stage::kFinishing && empty) stage_ = Stage::kOver;
+  if (stage_ == Stage::kCutting && (empty || since >= limits_.deadline + kCutting)) {
+    stage_ = Stage::kOver;
   }
   return stage_;
 }

@@ -3,8 +3,11 @@
 //
 //   kServing -> kAnnouncing (readiness 503, still accepting, answers say close)
 //            -> kEmptying   (new SYNs held, the accept queue taken, then listeners closed)
-//            -> kFinishing  (running requests end; exit when empty)
-//            -> kOver       (empty, or the deadline: what is left is cut)
+//            -> kFinishing  (running requests end; idle connections stay until their clients close
+//                            them, ask once more, or the deadline comes: DESIGN, law 3)
+//            -> kCutting    (the deadline: idle ones are closed, running ones answered 503 or cut)
+//            -> kOver       (empty, or told twice)
+// From kFinishing it is over as soon as it is empty.
 #pragma once
 
 #include <cstdint>
@@ -17,13 +20,14 @@ namespace sluice::server {
 
 class Drain {
  public:
-  enum class Stage : uint8_t { kServing, kAnnouncing, kEmptying, kFinishing, kOver };
+  enum class Stage : uint8_t { kServing, kAnnouncing, kEmptying, kFinishing, kCutting, kOver };
 
   // Counted over all workers since the start.
   struct Evidence {
-    uint64_t requests = 0;   // begun
+    uint64_t requests = 0;   // begun, but for health checks: balancers go on asking
     size_t connections = 0;  // open now
     bool is_closed = false;  // every worker has taken what was queued and let the listeners go
+    Duration handshake{0};   // how long connections may still come when new SYNs are held
   };
 
   void begin(TimePoint now, const config::Drain& limits, uint64_t requests);
@@ -35,14 +39,12 @@ class Drain {
 
   Stage stage() const { return stage_; }
   bool hurried() const { return hurried_; }
-  bool deadline_passed() const { return deadline_passed_; }
   Duration elapsed(TimePoint now) const { return now - began_; }
 
  private:
   Stage stage_ = Stage::kServing;
   config::Drain limits_;
   bool hurried_ = false;
-  bool deadline_passed_ = false;
   TimePoint began_{};
   TimePoint last_request_{};  // when one was last seen to have come
   TimePoint emptying_since_{};

@@ -1,5 +1,7 @@
 #include "proxy/server/listener_set.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -9,7 +11,7 @@ std::shared_ptr<ListenerShared> ListenerSet::find(const std::string& name) const
   for (const auto& listener : listeners_) {
     if (listener->name == name) return listener;
   }
-  return nullptr;
+  return departures_.find(name);
 }
 
 Result<std::vector<ListenerOrder>> ListenerSet::prepare(
@@ -21,7 +23,7 @@ Result<std::vector<ListenerOrder>> ListenerSet::prepare(
     if (shared == nullptr) {
       auto socket = sockets_.open("listener", listener.address, listener.backlog);
       if (!socket) {
-        faults += (faults.empty() ? "" : "; ") + socket.error().detail;
+        faults += (faults.empty() ? "" : "\n") + socket.error().detail;
         continue;
       }
       shared = std::make_shared<ListenerShared>(std::move(*socket), listener.address.text,
@@ -29,18 +31,30 @@ Result<std::vector<ListenerOrder>> ListenerSet::prepare(
     }
     orders.push_back({std::move(shared), listener});
   }
-  if (!faults.empty()) return fail(ErrorCode::kInvalid, Side::kUs, std::move(faults));
-  return orders;
+  if (faults.empty()) return orders;
+  discard(orders);
+  return fail(ErrorCode::kInvalid, Side::kUs, std::move(faults));
 }
 
-std::vector<std::shared_ptr<ListenerShared>> ListenerSet::adopt(
-    const std::vector<ListenerOrder>& orders) {
+void ListenerSet::discard(const std::vector<ListenerOrder>& orders) const {
+  for (const ListenerOrder& order : orders) {
+    const bool is_new = find(order.shared->name) != order.shared;
+    const config::Address& address = order.config.address;
+    if (is_new && address.is_unix) ::unlink(address.host_or_path.c_str());
+  }
+}
+
+void ListenerSet::adopt(const std::vector<ListenerOrder>& orders) {
   std::vector<std::shared_ptr<ListenerShared>> next;
-  for (const ListenerOrder& order : orders) next.push_back(order.shared);
-  std::erase_if(listeners_, [&next](const auto& listener) {
-    return std::find(next.begin(), next.end(), listener) != next.end();
-  });
-  return std::exchange(listeners_, std::move(next));
+  for (const ListenerOrder& order : orders) {
+    next.push_back(order.shared);
+    departures_.recall(*order.shared);
+    order.shared->socket.set_backlog(order.config.backlog);
+  }
+  for (const auto& listener : listeners_) {
+    if (std::find(next.begin(), next.end(), listener) == next.end()) departures_.begin(listener);
+  }
+  listeners_ = std::move(next);
 }
 
 void ListenerSet::hold_new_connections(observe::ProcessLog& log) {
@@ -50,9 +64,25 @@ void ListenerSet::hold_new_connections(observe::ProcessLog& log) {
   }
 }
 
+void ListenerSet::refuse_new_connections() {
+  for (const auto& listener : listeners_) listener->socket.refuse_new_connections();
+}
+
+void ListenerSet::close() {
+  for (const auto& listener : listeners_) listener->socket.close();
+}
+
+Duration ListenerSet::slowest_round_trip() const {
+  uint32_t slowest = 0;
+  for (const auto& listener : listeners_) {
+    slowest = std::max(slowest, listener->slowest_round_trip.load(std::memory_order_relaxed));
+  }
+  return std::chrono::microseconds(slowest);
+}
+
 std::vector<std::string> ListenerSet::addresses() const {
   std::vector<std::string> all;
-  for (const auto& listener : listeners_) all.push_back(listener->socket.local().text());
+  for (const auto& listener : listeners_) all.push_back(listener->bound);
   return all;
 }
 

@@ -1,9 +1,7 @@
 #include "proxy/server/process.h"
 
-#include <sys/resource.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <utility>
@@ -14,31 +12,6 @@
 #include "proxy/server/settings.h"
 
 namespace sluice::server {
-namespace {
-
-constexpr size_t kSpareDescriptors = 64;  // for logs, files, listeners, the control thread
-
-uint64_t raise_descriptor_limit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
-  if (limit.rlim_cur < limit.rlim_max) {
-    rlimit raised = limit;
-    raised.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
-  }
-  return limit.rlim_cur;
-}
-
-// Each client may need a descriptor towards an upstream, too.
-uint32_t connection_ceiling(const config::Config& config, uint64_t descriptors) {
-  const uint64_t possible = std::max<uint64_t>(
-      16, (descriptors - std::min<uint64_t>(descriptors, kSpareDescriptors)) / 2);
-  const uint64_t wanted = config.limits.connections == 0 ? possible : config.limits.connections;
-  return static_cast<uint32_t>(std::min<uint64_t>(wanted, UINT32_MAX));
-}
-
-}  // namespace
-
 Process::Process(RunOptions options, const filter::Registry& filters, Channel supervisor)
     : options_(std::move(options)),
       filters_(filters),
@@ -88,12 +61,14 @@ int Process::prepare() {
   };
   if (const auto opened = open_observers(config); !opened) return give_up(opened.error());
   for (const std::string& note : loaded.notes) log_->warning(note);
-  listeners_ = std::make_unique<ListenerSet>(*metrics_, sockets_);
-  auto orders = listeners_->prepare(config.listeners);
-  if (!orders) return give_up(orders.error());
   auto loop = event::Loop::make();
   if (!loop) return give_up(loop.error());
   loop_ = std::move(*loop);
+  reloads_ = std::make_unique<ReloadRecord>(*metrics_);
+  departures_ = std::make_unique<Departures>(*loop_, workers_, *log_, [this] { reload_waiting(); });
+  listeners_ = std::make_unique<ListenerSet>(*metrics_, sockets_, *departures_);
+  auto orders = listeners_->prepare(config.listeners);
+  if (!orders) return give_up(orders.error());
   open_directory(config);
   config::Faults faults;
   snapshot_ = exchange::build_snapshot(loaded.config, filters_, *metrics_, nullptr, faults,
@@ -102,12 +77,13 @@ int Process::prepare() {
     complain(faults.lines());
     return 2;
   }
+  snapshot_ = reloads_->count(std::move(snapshot_));
   if (const auto made = make_workers(config); !made) return give_up(made.error());
   if (const auto started = signals_.start(*loop_); !started) return give_up(started.error());
   if (const auto opened = open_controls(config); !opened) return give_up(opened.error());
   event::TimerEvents& events = *this;
   drain_beat_ = std::make_unique<event::Timer>(loop_->timers(), events);
-  install(snapshot_, std::move(*orders), [this](bool, const std::string&) { on_accepting(); });
+  install(snapshot_, *orders, "start", [this](bool, const std::string&) { on_accepting(); });
   return 0;
 }
 
@@ -132,7 +108,8 @@ Status Process::open_observers(const config::Config& config) {
 }
 
 Status Process::make_workers(const config::Config& config) {
-  connections_.ceiling = connection_ceiling(config, raise_descriptor_limit());
+  raise_descriptor_limit();
+  connections_.ceiling = connection_ceiling(config);
   const unsigned count = worker_count(config);
   const uint64_t memory =
       config.limits.memory.count > 0 ? config.limits.memory.count : usable_memory() / 2;
@@ -208,17 +185,15 @@ Status Process::write_ready_file() const {
 int Process::shut_down() {
   for (const auto& worker : workers_) worker->stop();
   for (const auto& worker : workers_) worker->join();
-  const observe::MetricTotals totals = metrics_->totals();
   succession_->say_last();
   succession_.reset();
   controls_.reset();
   access_log_->close(std::chrono::seconds(1));
-  log_->info("stopped after " + std::to_string(totals.requests) + " requests" +
-             (drain_.deadline_passed() ? ", the drain's deadline had passed" : ""));
   drain_beat_.reset();
   workers_.clear();
+  log_->info(summary(books()));
   snapshot_.reset();
-  return 0;
+  return exit_code();
 }
 
 }  // namespace sluice::server

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "proxy/config/load.h"
@@ -16,10 +17,12 @@
 #include "proxy/observe/process_log.h"
 #include "proxy/server/control_plane.h"
 #include "proxy/server/drain.h"
-#include "proxy/server/later.h"
+#include "proxy/server/departures.h"
+#include "proxy/server/ledger.h"
 #include "proxy/server/lifeline.h"
 #include "proxy/server/listener_set.h"
 #include "proxy/server/readiness_judge.h"
+#include "proxy/server/reload_record.h"
 #include "proxy/server/signals.h"
 #include "proxy/server/succession.h"
 #include "proxy/server/worker.h"
@@ -44,12 +47,16 @@ class Process final : private SignalEvents,
   Process(RunOptions options, const filter::Registry& filters, Channel supervisor);
   ~Process();
 
-  // Serves until a drain is over. 0, 1 (could not start) or 2 (bad configuration); what is wrong is
-  // on stderr.
+  // Serves until a drain is over. 0, 1 (could not start, or the drain's deadline cut a request) or
+  // 2 (bad configuration); what is wrong is on stderr.
   int run();
 
  private:
   using Verdict = std::function<void(bool well, std::string text)>;
+  struct WaitingReload {
+    std::string_view cause;
+    Verdict verdict;
+  };
 
   // -- start --
   config::Loaded load() const;
@@ -71,15 +78,25 @@ class Process final : private SignalEvents,
   void upgrade(const Verdict& verdict);
   void handle_order(std::string_view method, std::string_view path, const ControlAnswer& answer);
   void handle_read(std::string_view method, std::string_view path, const ControlAnswer& answer);
-  void reload(const Verdict& verdict);
-  void install(std::shared_ptr<const exchange::Snapshot> next, std::vector<ListenerOrder> orders,
+  void reload(std::string_view cause, const Verdict& verdict);
+  void reload_waiting();
+  void take_configuration(const config::Loaded& loaded, std::string_view cause,
+                          const Verdict& verdict);
+  std::vector<std::string> obstacles(const config::Config& config) const;
+  void install(std::shared_ptr<const exchange::Snapshot> next,
+               const std::vector<ListenerOrder>& orders, std::string_view cause,
                const Verdict& verdict);
-  void refuse_reload(const std::string& why, const Verdict& verdict);
+  void on_installed(const std::shared_ptr<const exchange::Snapshot>& next, std::string_view cause,
+                    const Verdict& verdict);
+  void refuse_reload(std::string_view cause, std::vector<std::string> reasons,
+                     const Verdict& verdict);
   Status apply_logs(const config::Config& config);
   void apply_rest(const config::Config& config, ControlPlane::Prepared&& controls);
   void reopen_logs();
   void begin_drain();
   bool cancel_drain();
+  void await_drain(const ControlAnswer& answer);
+  std::string status() const;
 
   // -- endpoints --
   void on_definition(const upstream::Definition& definition, std::function<void()> done) override;
@@ -91,10 +108,14 @@ class Process final : private SignalEvents,
 
   // -- end --
   void on_timer(event::Timer& timer) override;
+  Drain::Evidence evidence() const;
   void advance_drain();
   void enter_stage(Drain::Stage stage);
+  void let_listeners_go();
+  void end_drain();
+  Ledger books() const;
+  int exit_code() const;
   int shut_down();
-  std::string status() const;
   std::string unready_reason() const;
 
   const RunOptions options_;
@@ -109,6 +130,7 @@ class Process final : private SignalEvents,
   std::unique_ptr<exchange::SpillBudget> spill_;
   exchange::Readiness readiness_;
   ConnectionBudget connections_;
+  std::unique_ptr<ReloadRecord> reloads_;
   std::unique_ptr<ListenerSet> listeners_;
   std::shared_ptr<const exchange::Snapshot> snapshot_;
   std::vector<std::unique_ptr<Worker>> workers_;
@@ -121,12 +143,14 @@ class Process final : private SignalEvents,
   Signals signals_;
   Drain drain_;
   size_t still_accepting_ = 0;  // workers that have not let the listeners go yet
+  std::vector<ControlAnswer> drain_waiters_;  // bounded by kMostWaiters
   bool reloading_ = false;
   bool told_to_stop_ = false;  // by the supervisor
+  std::vector<WaitingReload> waiting_;  // bounded by kMostWaiting
+  std::unique_ptr<Departures> departures_;
   std::unique_ptr<ControlPlane> controls_;
   std::unique_ptr<Succession> succession_;
   std::unique_ptr<event::Timer> drain_beat_;
-  std::unique_ptr<Later> later_;  // the second half of a reload that drops listeners
 };
 
 }  // namespace sluice::server

@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <nlohmann/json.hpp>
 
+#include "proxy/config/dump.h"
 #include "proxy/server/process.h"
 
 namespace sluice::server {
@@ -26,7 +27,7 @@ void Process::on_signal(int number) {
 
 void Process::on_order(int signal) {
   switch (signal) {
-    case SIGHUP: reload([](bool, const std::string&) {}); return;
+    case SIGHUP: return reload("signal", [](bool, const std::string&) {});
     case SIGUSR1: return reopen_logs();
     case SIGUSR2: return upgrade([](bool, const std::string&) {});
     default: break;
@@ -42,7 +43,7 @@ void Process::on_orphaned() {
 }
 
 void Process::on_succeeded() {
-  for (const auto& worker : workers_) worker->close_all("upgrade");
+  for (const auto& worker : workers_) worker->close_all("upgrade", [] {});
   loop_->stop();
 }
 
@@ -56,10 +57,14 @@ void Process::handle_order(std::string_view method, std::string_view path,
                            const ControlAnswer& answer) {
   const bool get = method == "GET" || method == "HEAD";
   if (path == "/status" && get) return answer({200, status() + "\n", "application/json"});
+  if (path == "/config" && get) {
+    return answer({200, config::dump(*snapshot_->config), "application/yaml"});
+  }
   if (method != "POST") return handle_read(method, path, answer);
   if (path == "/reload") {
-    return reload(
-        [answer](bool well, std::string text) { answer(verdict_reply(well, std::move(text))); });
+    return reload("order", [answer](bool well, std::string text) {
+      answer(verdict_reply(well, std::move(text)));
+    });
   }
   if (path == "/upgrade") {
     return upgrade(
@@ -69,6 +74,7 @@ void Process::handle_order(std::string_view method, std::string_view path,
     begin_drain();
     return answer(verdict_reply(true, "draining"));
   }
+  if (path == "/drain/wait") return await_drain(answer);
   if (path == "/undrain") {
     const bool well = cancel_drain();
     return answer(verdict_reply(well, well ? "serving" : "too late: listeners are being closed"));
@@ -109,15 +115,24 @@ std::string Process::status() const {
   out["workers"] = workers_.size();
   out["config"] = {{"file", options_.config_file.empty() ? "(flags)" : options_.config_file},
                    {"hash", snapshot_->config->hash},
-                   {"generation", snapshot_->number}};
+                   {"generation", snapshot_->number},
+                   {"generations", reloads_->generations()},
+                   {"last_reload", nlohmann::json::parse(reloads_->json())}};
   out["requests"] = totals.requests;
   out["in_flight"] = totals.in_flight;
   out["connections"] = connections_.open.load();
   out["held"] = totals.held;
   out["listeners"] = nlohmann::json::array();
   for (const auto& listener : listeners_->all()) {
-    out["listeners"].push_back(
-        {{"address", listener->socket.local().text()}, {"connections", listener->open.load()}});
+    out["listeners"].push_back({{"address", listener->bound},
+                                {"name", listener->name},
+                                {"connections", listener->open.load()}});
+  }
+  out["leaving_listeners"] = nlohmann::json::array();
+  for (size_t i = 0; i < departures_->count(); ++i) {
+    const ListenerShared& listener = *departures_->listener(i);
+    out["leaving_listeners"].push_back(
+        {{"address", listener.bound}, {"connections", listener.open.load()}});
   }
   out["upstreams"] = nlohmann::json::array();
   for (const auto& upstream : snapshot_->upstreams) {

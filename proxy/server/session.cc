@@ -73,8 +73,23 @@ void Session::on_exchange_over(exchange::Exchange& exchange) {
 }
 
 void Session::close(std::string_view reason) {
-  if (exchanges_.empty()) return connection_->close();
-  for (const auto& exchange : exchanges_) exchange->abort(reason);
+  if (exchanges_.empty()) return connection_->close(reason);
+  // Each may end in there and leave exchanges_; it is deleted on a later tick only.
+  std::vector<exchange::Exchange*> running;
+  for (const auto& exchange : exchanges_) running.push_back(exchange.get());
+  for (exchange::Exchange* exchange : running) exchange->abort(reason);
+}
+
+observe::ConnectionEnd Session::end() const {
+  if (connection_ == nullptr) return observe::ConnectionEnd::kFailed;
+  switch (connection_->ending()) {
+    case http::Ending::kOpen: return observe::ConnectionEnd::kHandedOver;
+    case http::Ending::kClient: return observe::ConnectionEnd::kClient;
+    case http::Ending::kAnswer: return observe::ConnectionEnd::kAnswer;
+    case http::Ending::kTimeout: return observe::ConnectionEnd::kTimeout;
+    case http::Ending::kOrder: return observe::ConnectionEnd::kOrder;
+  }
+  return observe::ConnectionEnd::kFailed;
 }
 
 }  // namespace sluice::server

@@ -33,8 +33,10 @@ class Session final : public event::Deferred,
 
   // Connection: close with the next answer; idle connections stay (DESIGN, law 3).
   void drain(bool draining) { connection_->drain(draining); }
-  // Closes: an idle connection politely, a running exchange is broken off.
+  // Closes: an idle connection politely; a running exchange answers 503 if it still can, else it is
+  // broken off; either is counted under the reason (static text).
   void close(std::string_view reason);
+  observe::ConnectionEnd end() const;
   // See http::ServerConnection.
   int idle_descriptor() const { return connection_->idle_descriptor(); }
   bool is_idle() const { return state_ == observe::ConnectionState::kIdle; }

@@ -1,8 +1,33 @@
 #include "proxy/server/settings.h"
 
+#include <sys/resource.h>
+
+#include <algorithm>
+
 #include "proxy/server/cpus.h"
 
 namespace sluice::server {
+namespace {
+
+constexpr uint64_t kSpareDescriptors = 64;  // for logs, files, listeners, the control thread
+
+}  // namespace
+
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+uint32_t connection_ceiling(const config::Config& config) {
+  rlimit limit{};
+  const uint64_t descriptors = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 1024;
+  const uint64_t possible =
+      std::max<uint64_t>(16, (descriptors - std::min(descriptors, kSpareDescriptors)) / 2);
+  const uint64_t wanted = config.limits.connections == 0 ? possible : config.limits.connections;
+  return static_cast<uint32_t>(std::min<uint64_t>(wanted, UINT32_MAX));
+}
 
 unsigned worker_count(const config::Config& config) {
   return config.workers > 0 ? config.workers : usable_cpus();

@@ -1,4 +1,4 @@
-// Settings: what rooms that do not see the configuration are told of it. Pure functions.
+// Settings: what rooms that do not see the configuration are told of it. Pure functions, but for the limits.
 #pragma once
 
 #include "proxy/config/config.h"
@@ -7,6 +7,10 @@
 
 namespace sluice::server {
 
+// The soft limit on descriptors becomes the hard one.
+void raise_descriptor_limit();
+// Client connections the process may have open; each may need a descriptor towards an upstream, too.
+uint32_t connection_ceiling(const config::Config& config);
 unsigned worker_count(const config::Config& config);
 observe::AccessLogOptions access_log_options(const config::AccessLog& config);
 observe::ProcessLogOptions process_log_options(const config::Log& config);

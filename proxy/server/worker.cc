@@ -90,13 +90,10 @@ void Worker::redefine(const upstream::Definition& definition, std::function<void
 void Worker::take_listeners(const std::vector<ListenerOrder>& orders) {
   std::vector<std::unique_ptr<WorkerListener>> kept;
   for (const ListenerOrder& order : orders) {
-    const auto same =
-        std::find_if(listeners_.begin(), listeners_.end(), [&order](const auto& listener) {
-          return listener != nullptr && &listener->shared() == order.shared.get();
-        });
-    if (same != listeners_.end()) {
-      (*same)->reconfigure(order.config);
-      kept.push_back(std::move(*same));
+    if (auto same = take_listener(*order.shared); same != nullptr) {
+      same->reconfigure(order.config);
+      same->drain(draining_);
+      kept.push_back(std::move(same));
       continue;
     }
     WorkerListenerOwner& owner = *this;
@@ -109,15 +106,37 @@ void Worker::take_listeners(const std::vector<ListenerOrder>& orders) {
   }
   listeners_.swap(kept);
   for (auto& gone : kept) {
-    if (gone != nullptr) retire(std::move(gone));
+    if (gone != nullptr) leave(std::move(gone));
   }
 }
 
-void Worker::retire(std::unique_ptr<WorkerListener> listener) {
+// The one we have of it and that still accepts; null: none.
+std::unique_ptr<WorkerListener> Worker::take_listener(const ListenerShared& shared) {
+  for (auto* all : {&listeners_, &retired_}) {
+    for (auto& listener : *all) {
+      if (listener == nullptr || &listener->shared() != &shared) continue;
+      if (!listener->is_accepting()) continue;
+      auto taken = std::move(listener);
+      if (all == &retired_) std::erase(retired_, nullptr);
+      return taken;
+    }
+  }
+  return nullptr;
+}
+
+void Worker::leave(std::unique_ptr<WorkerListener> listener) {
   listener->drain(true);
-  listener->stop_accepting();
   retired_.push_back(std::move(listener));
-  forget_retired();
+}
+
+void Worker::let_go(std::shared_ptr<ListenerShared> listener, std::function<void()> done) {
+  loop_->post([this, listener = std::move(listener), done = std::move(done)] {
+    for (const auto& leaving : retired_) {
+      if (&leaving->shared() == listener.get()) leaving->stop_accepting();
+    }
+    forget_retired();
+    done();
+  });
 }
 
 // A listener's last session tells it from inside; the listener goes on a later turn.
@@ -126,7 +145,9 @@ void Worker::on_listener_empty() {
 }
 
 void Worker::forget_retired() {
-  std::erase_if(retired_, [](const auto& listener) { return listener->sessions() == 0; });
+  std::erase_if(retired_, [](const auto& listener) {
+    return listener->sessions() == 0 && !listener->is_accepting();
+  });
 }
 
 void Worker::announce_drain(bool draining) {
@@ -139,13 +160,18 @@ void Worker::announce_drain(bool draining) {
 void Worker::accept_queues() {
   loop_->post([this] {
     for (const auto& listener : listeners_) listener->accept_queue();
+    for (const auto& listener : retired_) {
+      if (listener->is_accepting()) listener->accept_queue();
+    }
   });
 }
 
 void Worker::stop_accepting(std::function<void()> done) {
   loop_->post([this, done = std::move(done)] {
-    for (auto& listener : listeners_) retire(std::move(listener));
+    for (auto& listener : listeners_) leave(std::move(listener));
     listeners_.clear();
+    for (const auto& listener : retired_) listener->stop_accepting();
+    forget_retired();
     done();
   });
 }
@@ -157,13 +183,15 @@ void Worker::hand_over(std::shared_ptr<const std::vector<std::string>> names, co
     for (auto& listener : listeners_) {
       const std::string& name = listener->shared().name;
       if (std::find(names->begin(), names->end(), name) == names->end()) {
-        retire(std::move(listener));
+        listener->stop_accepting();
+        leave(std::move(listener));
         continue;
       }
       listener->hand_over(line);
       kept.push_back(std::move(listener));
     }
     listeners_ = std::move(kept);
+    forget_retired();
     done();
   });
 }
@@ -185,15 +213,16 @@ void Worker::adopt(std::shared_ptr<ListenerShared> listener, Fd fd, const net::I
 
 void Worker::close_idle() {
   loop_->post([this] {
-    for (const auto& listener : listeners_) listener->close_idle();
-    for (const auto& listener : retired_) listener->close_idle();
+    for (const auto& listener : listeners_) listener->close_idle("drain");
+    for (const auto& listener : retired_) listener->close_idle("drain");
   });
 }
 
-void Worker::close_all(std::string_view reason) {
-  loop_->post([this, reason] {
+void Worker::close_all(std::string_view reason, std::function<void()> done) {
+  loop_->post([this, reason, done = std::move(done)] {
     for (const auto& listener : listeners_) listener->close_all(reason);
     for (const auto& listener : retired_) listener->close_all(reason);
+    done();
   });
 }
 

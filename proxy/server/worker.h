@@ -40,9 +40,11 @@ class Worker final : private WorkerListenerOwner, private event::TimerEvents {
   void join();
 
   // -- orders; `done` runs on the worker's thread when it was carried out --
-  // The new configuration: listeners that are no longer named stop accepting and drain.
+  // The new configuration. Listeners that are no longer named announce their end and go on
+  // accepting until let_go(); named again before that, they stay.
   void install(std::shared_ptr<const exchange::Snapshot> snapshot,
                std::vector<ListenerOrder> listeners, std::function<void()> done);
+  void let_go(std::shared_ptr<ListenerShared> listener, std::function<void()> done);
   // An upstream has other endpoints, or they have other weights.
   void redefine(const upstream::Definition& definition, std::function<void()> done);
   void announce_drain(bool draining);
@@ -57,7 +59,7 @@ class Worker final : private WorkerListenerOwner, private event::TimerEvents {
   void adopt(std::shared_ptr<ListenerShared> listener, Fd fd, const net::IpPort& client,
              uint32_t requests);
   void close_idle();
-  void close_all(std::string_view reason);  // static text
+  void close_all(std::string_view reason, std::function<void()> done);  // static text
   void stop();
 
   // Any thread: connections of this worker.
@@ -74,7 +76,8 @@ class Worker final : private WorkerListenerOwner, private event::TimerEvents {
   void on_listener_empty() override;
   void on_timer(event::Timer& timer) override;
   void take_listeners(const std::vector<ListenerOrder>& orders);
-  void retire(std::unique_ptr<WorkerListener> listener);
+  std::unique_ptr<WorkerListener> take_listener(const ListenerShared& shared);
+  void leave(std::unique_ptr<WorkerListener> listener);
   void forget_retired();
 
   const std::unique_ptr<event::Loop> loop_;
@@ -85,7 +88,8 @@ class Worker final : private WorkerListenerOwner, private event::TimerEvents {
   std::shared_ptr<const exchange::Generation> generation_;
   bool draining_ = false;
   std::vector<std::unique_ptr<WorkerListener>> listeners_;
-  std::vector<std::unique_ptr<WorkerListener>> retired_;  // until their last session ends
+  // No longer in the configuration: until let_go(), and until their last session ends.
+  std::vector<std::unique_ptr<WorkerListener>> retired_;
   std::atomic<size_t> sessions_{0};                       // written by the worker, twice a second
   event::Timer beat_;
   std::thread thread_;

@@ -1,5 +1,9 @@
 #include "proxy/server/worker_listener.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <utility>
 
 namespace sluice::server {
@@ -45,7 +49,13 @@ WorkerListener::WorkerListener(const exchange::Services& services,
   reconfigure(config);
 }
 
-WorkerListener::~WorkerListener() = default;
+// The process ends, or these sessions are over and not deleted yet: the books are kept either way.
+WorkerListener::~WorkerListener() {
+  for (const auto& session : sessions_) {
+    services_.observer.metrics().ended(shared_->id, observe::ConnectionEnd::kOrder);
+    services_.observer.metrics().connections(shared_->id, session->state_, -1);
+  }
+}
 
 void WorkerListener::reconfigure(const config::Listener& config) {
   config_ = config;
@@ -70,6 +80,7 @@ bool WorkerListener::make_room() {
 
 void WorkerListener::on_accepted(Fd fd, const net::SocketAddress& client) {
   services_.observer.metrics().accepted(shared_->id);
+  if (is_draining()) note_round_trip(fd.get());
   const bool has_room = make_room();
   Session& session = add_session(client.ip_port());
   if (!has_room) session.refuse_first();
@@ -87,6 +98,17 @@ Session& WorkerListener::add_session(const net::IpPort& client) {
   return session;
 }
 
+// A drain waits for handshakes that are under way; this says how long they take.
+void WorkerListener::note_round_trip(int descriptor) {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (::getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return;
+  uint32_t seen = shared_->slowest_round_trip.load(std::memory_order_relaxed);
+  while (seen < info.tcpi_rtt &&
+         !shared_->slowest_round_trip.compare_exchange_weak(seen, info.tcpi_rtt)) {
+  }
+}
+
 void WorkerListener::on_accept_paused(const Error& error) {
   services_.observer.metrics().accept_paused(shared_->id);
   services_.log.limited(observe::Severity::kWarning, "accept " + shared_->name,
@@ -99,6 +121,7 @@ void WorkerListener::on_accept_paused(const Error& error) {
 }
 
 void WorkerListener::stop_accepting() {
+  if (!std::exchange(accepting_, false)) return;
   acceptor_.drain_queue();
   acceptor_.stop();
 }
@@ -108,12 +131,14 @@ void WorkerListener::stop_accepting() {
 // The queue after the last look at it: a connection whose wake-up went to us (EPOLLEXCLUSIVE) would
 // wait for the successor's next one.
 void WorkerListener::hand_over(const Channel& line) {
+  accepting_ = false;
   acceptor_.stop();
   acceptor_.drain_queue();
   hand_over_ = std::make_unique<IdleHandOver>(*this, line);
 }
 
 void WorkerListener::adopt(Fd fd, const net::IpPort& client, uint32_t requests) {
+  services_.observer.metrics().accepted(shared_->id);
   Session& session = add_session(client);
   if (!session.start(std::move(fd), requests)) on_session_over(session);
 }
@@ -176,6 +201,7 @@ void WorkerListener::on_session_state(Session& session, ConnectionState from, Co
 
 void WorkerListener::on_session_over(Session& session) {
   services_.observer.metrics().connections(shared_->id, session.state_, -1);
+  services_.observer.metrics().ended(shared_->id, session.end());
   unlink_idle(session);
   shared_->open.fetch_sub(1, std::memory_order_relaxed);
   budget_.open.fetch_sub(1, std::memory_order_relaxed);
@@ -209,15 +235,16 @@ void WorkerListener::drain(bool draining) {
   for (const auto& session : sessions_) session->drain(draining);
 }
 
-void WorkerListener::close_idle() {
+void WorkerListener::close_idle(std::string_view reason) {
   while (idle_ != nullptr) {
     Session& session = *idle_;
     unlink_idle(session);
-    session.close("drain");
+    session.close(reason);
   }
 }
 
 void WorkerListener::close_all(std::string_view reason) {
+  close_idle(reason);
   // close() never ends a session inside the call: on_over() comes on a later tick.
   for (const auto& session : sessions_) session->close(reason);
 }

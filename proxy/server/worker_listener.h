@@ -22,14 +22,18 @@ struct ListenerShared {
     const net::IpPort local = socket.local().ip_port();
     local_address = local.ip_text().view();
     local_port = local.port;
+    bound = socket.local().text();
   }
 
-  net::ListenSocket socket;
+  net::ListenSocket socket;  // closed by the control thread when all workers have let go
   const std::string name;  // as configured; label in the metrics
   const observe::ListenerId id;
-  std::string local_address;  // what it is bound to, without the port
+  std::string bound;          // "127.0.0.1:41234"
+  std::string local_address;  // the same without the port
   uint16_t local_port = 0;
   std::atomic<uint32_t> open{0};  // connections, all workers; touched once per connection
+  // Of those accepted while draining: how long a handshake may take.
+  std::atomic<uint32_t> slowest_round_trip{0};  // microseconds
 };
 
 // What the whole process may have open; shared by all listeners.
@@ -61,14 +65,15 @@ class WorkerListener final : private net::AcceptEvents {
   void drain(bool draining);
   // Takes what is queued, then accepts no more. Sessions go on.
   void stop_accepting();
+  bool is_accepting() const { return accepting_; }
   void accept_queue() { acceptor_.drain_queue(); }
   // A successor has the socket, too: accepts no more, and gives it whoever is idle. Requires: the
   // line outlives this.
   void hand_over(const Channel& line);
   // A client connection of our predecessor.
   void adopt(Fd fd, const net::IpPort& client, uint32_t requests);
-  // Closes idle connections, or all of them.
-  void close_idle();
+  // Closes idle connections, those idle longest first; or all of them (Session::close).
+  void close_idle(std::string_view reason);
   void close_all(std::string_view reason);
 
   ListenerShared& shared() { return *shared_; }
@@ -97,6 +102,7 @@ class WorkerListener final : private net::AcceptEvents {
   void on_accept_paused(const Error& error) override;
   bool make_room();
   Session& add_session(const net::IpPort& client);
+  void note_round_trip(int descriptor);
   void unlink_idle(Session& session);
 
   const exchange::Services& services_;
@@ -106,6 +112,7 @@ class WorkerListener final : private net::AcceptEvents {
   config::Listener config_;
   http::ServerLimits codec_limits_;
   bool draining_ = false;
+  bool accepting_ = true;
   std::vector<std::unique_ptr<Session>> sessions_;  // bounded by limits.connections
   Session* idle_ = nullptr;                         // longest idle first
   Session** idle_tail_ = &idle_;

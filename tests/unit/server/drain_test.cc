@@ -19,7 +19,8 @@ struct Rig {
   }
 
   config::Drain limits;  // 5 s, 3 s, 20 s, 28 s
-  Drain::Evidence evidence{.requests = 100, .connections = 2, .is_closed = false};
+  Drain::Evidence evidence{
+      .requests = 100, .connections = 2, .is_closed = false, .handshake = 200ms};
   Drain drain;
 };
 
@@ -79,11 +80,10 @@ TEST_CASE("drain: it is over when everybody let go and nothing is open") {
   REQUIRE(rig.at(5200ms) == Stage::kFinishing);
   rig.evidence.connections = 0;
   CHECK(rig.at(6s) == Stage::kFinishing);  // a worker may still hand one in
-  rig.evidence = {.requests = 100, .connections = 1, .is_closed = true};
+  rig.evidence = {.requests = 100, .connections = 1, .is_closed = true, .handshake = 200ms};
   CHECK(rig.at(7s) == Stage::kFinishing);
   rig.empty();
   CHECK(rig.at(8s) == Stage::kOver);
-  CHECK_FALSE(rig.drain.deadline_passed());
   CHECK(rig.at(1h) == Stage::kOver);
 }
 
@@ -93,8 +93,36 @@ TEST_CASE("drain: at the deadline what is left is cut") {
   rig.at(5s);
   rig.at(6s);
   CHECK(rig.at(27999ms) == Stage::kFinishing);
-  CHECK(rig.at(28s) == Stage::kOver);
-  CHECK(rig.drain.deadline_passed());
+  CHECK(rig.at(28s) == Stage::kCutting);
+  CHECK(rig.at(28499ms) == Stage::kCutting);  // for the last words
+  CHECK(rig.at(28500ms) == Stage::kOver);
+}
+
+TEST_CASE("drain: cutting is over as soon as nothing is left") {
+  Rig rig;
+  rig.begin();
+  rig.at(5s);
+  rig.at(6s);
+  REQUIRE(rig.at(28s) == Stage::kCutting);
+  rig.empty();
+  CHECK(rig.at(28020ms) == Stage::kOver);
+}
+
+TEST_CASE("drain: handshakes of far clients are waited for longer") {
+  Rig rig;
+  rig.begin();
+  REQUIRE(rig.at(5s) == Stage::kEmptying);
+  rig.evidence.handshake = 600ms;
+  CHECK(rig.at(5500ms) == Stage::kEmptying);
+  CHECK(rig.at(5600ms) == Stage::kFinishing);
+}
+
+TEST_CASE("drain: a count of requests that falls is no news") {
+  Rig rig;
+  rig.begin();
+  rig.at(4s);
+  --rig.evidence.requests;  // a health check was over, and no longer counts
+  CHECK(rig.at(5s) == Stage::kEmptying);
 }
 
 TEST_CASE("drain: a second signal skips the waiting, not the requests") {
@@ -149,6 +177,7 @@ TEST_CASE("drain: told late, it goes as far as it can") {
   Rig rig;
   rig.begin();
   CHECK(rig.at(100s) == Stage::kEmptying);  // the listeners still have to be let go
-  CHECK(rig.at(101s) == Stage::kOver);
-  CHECK(rig.drain.deadline_passed());
+  CHECK(rig.at(101s) == Stage::kFinishing);
+  CHECK(rig.at(102s) == Stage::kCutting);
+  CHECK(rig.at(103s) == Stage::kOver);
 }
