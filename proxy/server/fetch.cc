@@ -1,44 +1,22 @@
 #include "proxy/server/fetch.h"
 
-#include "proxy/config/address.h"
+#include "proxy/config/http_url.h"
 #include "proxy/http/h1_client.h"
 
 namespace sluice::server {
 namespace {
 
-constexpr std::string_view kScheme = "http://";
 constexpr uint64_t kPerRead = 64 * 1024;
-
-Error malformed(std::string_view url) {
-  return {ErrorCode::kInvalid, Side::kUs,
-          std::string(url) + ": write http://ADDRESS[:PORT]/PATH; an address or localhost, as "
-                             "nothing is looked up here"};
-}
 
 }  // namespace
 
 Result<FetchRequest> fetch_of(std::string_view url) {
-  if (url.substr(0, kScheme.size()) != kScheme) return tl::unexpected(malformed(url));
-  const std::string_view rest = url.substr(kScheme.size());
-  const size_t slash = rest.find('/');
-  const std::string_view authority = rest.substr(0, slash);
+  auto parsed = config::parse_http_url(url);
+  if (!parsed) return tl::unexpected(parsed.error());
   FetchRequest request;
-  request.host = authority;
-  if (slash != std::string_view::npos) request.target = rest.substr(slash);
-  std::string where(authority);
-  if (where.rfind("localhost", 0) == 0) where.replace(0, 9, "127.0.0.1");
-  const size_t after_host = where.empty() || where[0] != '[' ? 0 : where.find(']');
-  if (after_host == std::string::npos) return tl::unexpected(malformed(url));
-  if (where.find(':', after_host) == std::string::npos) where += ":80";
-  auto address = config::parse_address(where, config::AddressUse::kConnect);
-  if (!address || address->is_unix) return tl::unexpected(malformed(url));
-  request.address = std::move(*address);
-  // What would end the request line early, or split it, is no target.
-  for (const char c : request.target) {
-    if (static_cast<unsigned char>(c) <= ' ' || c == 0x7f || c == '#') {
-      return tl::unexpected(malformed(url));
-    }
-  }
+  request.address = std::move(parsed->address);
+  request.host = std::move(parsed->authority);
+  request.target = std::move(parsed->target);
   return request;
 }
 
