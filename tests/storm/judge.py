@@ -11,6 +11,8 @@ again     idempotent and executed more than once: allowed (RFC 9110 §9.2.2)
 """
 import collections
 
+from strict import WAY
+
 SLACK = 0.25
 Row = collections.namedtuple("Row", "operation app peer requests lost doubled broken ghost in_hand slow again p50 p99 worst outage acts "
                              "seconds notes failed")
@@ -24,8 +26,11 @@ class Kill:
         self.when, self.most, self.connections = when, most, connections
 
     def explains(self, deed):
-        if self.connections and deed.connected > self.when:
-            return False
+        if self.connections:
+            if deed.connected > self.when:
+                return False
+            if deed.detail == WAY:
+                return deed.began <= self.when + 1.0
         return deed.began <= self.when + 0.02 and self.when - 0.05 <= deed.ended <= self.when + 3.0
 
 

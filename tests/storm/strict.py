@@ -31,6 +31,7 @@ Deed = collections.namedtuple("Deed", "name kind unsafe began first ended fate d
 FLAGS, COUNTS, SIZE = 0, 256, 4096  # of the shared page: stop, then a flag per target; a counter per process
 _BLOCK = random.Random(7).randbytes(2 << 20)
 _PIECE = 1 << 18
+WAY = "closed while the request was on its way"
 
 
 class Load:
@@ -192,7 +193,7 @@ class Connection:
         self.busy, self.got, self.head_end, self.first, self.reused = True, bytearray(), -1, 0.0, True
         self.loop.busy += 1
         self.began = time.monotonic()
-        self.fail("lost", "closed while the request was on its way")
+        self.fail("lost", WAY)
 
     def is_usable(self):
         """An end that is here before the next request is written loses nothing."""
@@ -224,7 +225,7 @@ class Connection:
         if loop.spec["stream"] and dice > 0.8 and kind != "uploader":
             path = b"/stream"
         extra = b""
-        if loop.spec["slow"] and kind == "single" and rand.random() < 0.03:
+        if loop.spec["slow"] and kind == "single" and not self.unsafe and rand.random() < 0.04:
             self.own = loop.spec["slow"]
             path, extra = b"/slow", b"&ms=%d" % int(self.own * 1000)
         self.path = path
