@@ -62,6 +62,7 @@ Cluster::Cluster(event::Loop& loop, observe::WorkerMetrics& metrics, const Defin
     : loop_(loop),
       metrics_(metrics),
       id_(definition.id),
+      balancer_(reinterpret_cast<uintptr_t>(this)),  // workers draw differently
       turnstile_(definition.turnstile),
       serve_(loop, *this),
       next_turn_(loop.timers(), *this) {
@@ -98,6 +99,8 @@ std::unique_ptr<Pool> Cluster::take_pool(const Endpoint& endpoint) {
 
 void Cluster::reconfigure(const Definition& definition) {
   config_ = definition.config;
+  ejector_ = definition.ejector;
+  balancer_.reconfigure(config_, definition.endpoints);
   if (turnstile_ != definition.turnstile) {
     turnstile_->leave(place_);
     turnstile_ = definition.turnstile;
@@ -216,29 +219,33 @@ bool Cluster::collect(const Wanted& wanted) {
 
 // The candidates stand in the order of the round; the one that is entered ends it.
 Pool* Cluster::enter_one(const Wish& wish) {
-  while (!candidates_.empty()) {
-    auto best = candidates_.begin();
-    if (wish.sticky != nullptr) {
-      const auto its = std::find_if(best, candidates_.end(), [&wish](const Pool* pool) {
-        return &pool->endpoint() == wish.sticky;
-      });
-      if (its != candidates_.end()) best = its;
-    } else if (config_.balance == config::Balance::kLeastRequest) {
-      best = std::min_element(best, candidates_.end(), [](const Pool* a, const Pool* b) {
-        return a->in_flight() < b->in_flight();
-      });
-    }
-    Pool* const pool = *best;
+  compared_.clear();
+  for (Pool* pool : candidates_) {
+    compared_.push_back({&pool->endpoint(), &pool->track(), pool->in_flight()});
+  }
+  while (!compared_.empty()) {
+    const size_t best = balancer_.choose(compared_, wish, loop_.now());
+    const auto at = static_cast<ptrdiff_t>(best);
+    Pool* const pool = candidates_[best];
     if (pool->try_enter(wish)) {
-      const auto at = std::find_if(pools_.begin(), pools_.end(),
-                                   [pool](const auto& its) { return its.get() == pool; });
-      next_ = static_cast<size_t>(at - pools_.begin() + 1) % pools_.size();
+      const auto its = std::find_if(pools_.begin(), pools_.end(),
+                                    [pool](const auto& one) { return one.get() == pool; });
+      next_ = static_cast<size_t>(its - pools_.begin() + 1) % pools_.size();
       if (pool->endpoint().state() == EndpointState::kSuspect) pool->on_trial();
       return pool;
     }
-    candidates_.erase(best);
+    candidates_.erase(candidates_.begin() + at);
+    compared_.erase(compared_.begin() + at);
   }
   return nullptr;
+}
+
+void Cluster::on_result(const Lease& lease, int status, Duration first_byte) {
+  if (ejector_ != nullptr) ejector_->on_result(*lease.endpoint, status, first_byte);
+  if (config_.balance != config::Balance::kPeakEwma || status == 0) return;
+  for (const auto& pool : pools_) {
+    if (&pool->endpoint() == lease.endpoint) pool->track().on_answer(first_byte, loop_.now());
+  }
 }
 
 // ---- a request ----

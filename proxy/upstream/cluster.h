@@ -13,6 +13,8 @@
 #include "proxy/config/config.h"
 #include "proxy/event/soon.h"
 #include "proxy/observe/worker_metrics.h"
+#include "proxy/upstream/balancer.h"
+#include "proxy/upstream/ejector.h"
 #include "proxy/upstream/hold_queue.h"
 #include "proxy/upstream/pool.h"
 #include "proxy/upstream/ticket.h"
@@ -25,6 +27,7 @@ struct Definition {
   config::Upstream config;
   std::vector<std::shared_ptr<Endpoint>> endpoints;
   std::shared_ptr<Turnstile> turnstile;
+  std::shared_ptr<Ejector> ejector;
   observe::UpstreamId id;
 };
 
@@ -52,6 +55,18 @@ class Cluster final : private PoolOwner, private event::SoonEvents, private even
   size_t pool_count() const { return pools_.size(); }
   const Pool& pool(size_t index) const { return *pools_[index]; }
   size_t retired_count() const { return retired_.size(); }
+
+  // An attempt at this lease is over: what the balancer and the ejector learn from. `status` 0: no
+  // answer came.
+  void on_result(const Lease& lease, int status, Duration first_byte);
+  // The endpoint whose name `matches`; null: none. For sticky cookies.
+  template <typename Matches>
+  const Endpoint* find_endpoint(const Matches& matches) const {
+    for (const auto& pool : pools_) {
+      if (matches(pool->endpoint().name())) return &pool->endpoint();
+    }
+    return nullptr;
+  }
 
   // A retry takes a token from the budget (retry.budget, percent of requests); false: none left.
   bool take_retry_token();
@@ -96,15 +111,18 @@ class Cluster final : private PoolOwner, private event::SoonEvents, private even
   config::Upstream config_;
   std::vector<std::unique_ptr<Pool>> pools_;
   std::vector<std::unique_ptr<Pool>> retired_;  // of removed endpoints, until their last lease ends
-  std::vector<Pool*> candidates_;               // of the choice under way; bounded by pools_
-  size_t next_ = 0;                             // where the next round starts
-  HoldQueue queue_;                             // bounded by config_.hold
+  Balancer balancer_;
+  std::vector<Pool*> candidates_;    // of the choice under way; bounded by pools_
+  std::vector<Candidate> compared_;  // the same, as the balancer sees them
+  size_t next_ = 0;                  // where the next round starts
+  HoldQueue queue_;                  // bounded by config_.hold
   uint64_t arrivals_ = 0;
   std::string last_fault_;  // what the last dial that failed said
   bool place_freed_ = false;
   uint32_t retry_tokens_ = kMostTokens;          // in hundredths
   static constexpr uint32_t kMostTokens = 1000;  // ten retries in a row, then the budget counts
   std::shared_ptr<Turnstile> turnstile_;
+  std::shared_ptr<Ejector> ejector_;  // null: nobody judges
   size_t place_ = 0;
   bool said_waiting_ = false;
   // Null once this cluster is gone; read on the worker's thread only.

@@ -22,6 +22,7 @@ Definition LooseDefiner::define(const config::Upstream& config, config::Faults& 
   made.config = config;
   made.id = metrics_.upstream(config.name);
   made.turnstile = std::make_shared<Turnstile>();
+  made.ejector = std::make_shared<Ejector>();
   const auto nothing = [](const config::EndpointSource&) { return nullptr; };
   for (const Member& member : members_of(config.endpoints, nothing, {})) {
     auto endpoint = std::make_shared<Endpoint>(member.name, member.address,

@@ -11,8 +11,10 @@
 namespace sluice::upstream {
 namespace {
 
+// Ejected endpoints come back within this of their time.
+constexpr Duration kSweepBeat = std::chrono::milliseconds(500);
 constexpr Duration kUseBeat = std::chrono::seconds(1);
-constexpr long kOwnUses = 2;     // the Directory's, and the one it lends from
+constexpr long kOwnUses = 2;      // the Directory's, and the one it lends from
 constexpr size_t kMostNamed = 8;  // addresses in a line of the log
 
 std::string listed(const std::vector<Found>& found) {
@@ -20,7 +22,8 @@ std::string listed(const std::vector<Found>& found) {
   for (size_t i = 0; i < std::min(found.size(), kMostNamed); ++i) {
     text += (i > 0 ? ", " : "") + found[i].name;
   }
-  if (found.size() > kMostNamed) text += " and " + std::to_string(found.size() - kMostNamed) + " more";
+  if (found.size() > kMostNamed)
+    text += " and " + std::to_string(found.size() - kMostNamed) + " more";
   return text;
 }
 
@@ -45,8 +48,8 @@ class Directory::Keeper final : public EndpointEvents {
         directory_(directory.self_),
         upstream_(std::move(upstream)),
         turnstile_(std::move(turnstile)),
-        endpoint_(member.name, member.address,
-                  directory.metrics_.endpoint(upstream_, member.name), this) {}
+        endpoint_(member.name, member.address, directory.metrics_.endpoint(upstream_, member.name),
+                  this) {}
   Endpoint& endpoint() { return endpoint_; }
 
  private:
@@ -54,10 +57,10 @@ class Directory::Keeper final : public EndpointEvents {
   void on_endpoint_changed(Endpoint& endpoint, EndpointState from, EndpointState to,
                            EndpointNews why) override {
     turnstile_->wake_all();
-    loop_.post([directory = directory_, upstream = upstream_, name = endpoint.name(), from, to,
-                why] {
-      if (*directory != nullptr) (*directory)->on_news(upstream, name, from, to, why);
-    });
+    loop_.post(
+        [directory = directory_, upstream = upstream_, name = endpoint.name(), from, to, why] {
+          if (*directory != nullptr) (*directory)->on_news(upstream, name, from, to, why);
+        });
   }
 
   event::Loop& loop_;
@@ -76,7 +79,8 @@ Directory::Directory(event::Loop& loop, net::Names& names, observe::Metrics& met
       events_(events),
       troubled_(std::make_shared<std::atomic<uint64_t>>(0)),
       soon_(loop, *this),
-      timer_(loop.timers(), *this) {
+      timer_(loop.timers(), *this),
+      sweep_(loop.timers(), *this) {
   metrics_.read_gauge("endpoint_names_failing",
                       "Names of endpoints that cannot be looked up at present.",
                       [count = troubled_] { return static_cast<double>(count->load()); });
@@ -135,8 +139,8 @@ Definition Directory::define(const config::Upstream& config, config::Faults& fau
   made.config = config;
   made.id = metrics_.upstream(config.name);
   made.turnstile = known != nullptr ? known->turnstile : std::make_shared<Turnstile>();
-  for (const Member& member :
-       members(config, known, keeps_orders ? known->orders : LiveOrders{})) {
+  made.ejector = known != nullptr ? known->ejector : std::make_shared<Ejector>();
+  for (const Member& member : members(config, known, keeps_orders ? known->orders : LiveOrders{})) {
     // Connections of another protocol are of no use: such an endpoint begins anew.
     auto endpoint = find_known(config.name, config.protocol, member.name);
     if (endpoint == nullptr) endpoint = make(config.name, member, made.turnstile);
@@ -148,11 +152,13 @@ Definition Directory::define(const config::Upstream& config, config::Faults& fau
 void Directory::adopt(const std::vector<Definition>& definitions,
                       const config::Resolver& resolver) {
   for (auto at = entries_.begin(); at != entries_.end();) {
-    const bool stays = std::any_of(definitions.begin(), definitions.end(), [&at](const auto& it) {
-      return it.config.name == at->first;
-    });
+    const bool stays = std::any_of(definitions.begin(), definitions.end(),
+                                   [&at](const auto& it) { return it.config.name == at->first; });
     // Requests that began before may still be on their way to it, by their own configuration.
-    if (!stays) dismiss(at->second, std::exchange(at->second.slots, {}), Until::kUnused);
+    if (!stays) {
+      at->second.ejector->reconfigure({}, {});
+      dismiss(at->second, std::exchange(at->second.slots, {}), Until::kUnused);
+    }
     at = stays ? std::next(at) : entries_.erase(at);
   }
   for (const Definition& definition : definitions) {
@@ -163,6 +169,7 @@ void Directory::adopt(const std::vector<Definition>& definitions,
     }
     entry.config = definition.config;
     entry.turnstile = definition.turnstile;
+    entry.ejector = definition.ejector;
     entry.id = definition.id;
     take_sources(entry, resolver);
     renew(entry, &definition);
@@ -221,8 +228,7 @@ void Directory::renew(Entry& entry, const Definition* adopted) {
       slot.endpoint = std::move(old.endpoint);
       slot.lent = std::move(old.lent);
       same = same && place_before->second == entry.slots.size() &&
-             old.member.weight == slot.member.weight &&
-             old.member.priority == slot.member.priority;
+             old.member.weight == slot.member.weight && old.member.priority == slot.member.priority;
       place(slot, old.member.drained, false);
     } else {
       same = false;
@@ -237,6 +243,10 @@ void Directory::renew(Entry& entry, const Definition* adopted) {
   std::erase_if(before, [](const Slot& slot) { return slot.endpoint == nullptr; });
   same = same && before.empty();
   dismiss(entry, std::move(before), adopted != nullptr ? Until::kInstalled : Until::kTold);
+  std::vector<std::shared_ptr<Endpoint>> judged;
+  for (const Slot& slot : entry.slots) judged.push_back(slot.lent);
+  entry.ejector->reconfigure(entry.config.ejection, judged);
+  if (!sweep_.is_armed()) sweep_.arm(kSweepBeat);
   if (!same && adopted == nullptr) tell_soon(entry);
 }
 
@@ -321,7 +331,7 @@ void Directory::on_soon() {
   for (const auto& endpoint : std::exchange(gone_, {})) events_.on_endpoint_gone(*endpoint);
   for (auto& [name, entry] : entries_) {
     if (!std::exchange(entry.is_dirty, false)) continue;
-    Definition definition{entry.config, {}, entry.turnstile, entry.id};
+    Definition definition{entry.config, {}, entry.turnstile, entry.ejector, entry.id};
     for (const Slot& slot : entry.slots) definition.endpoints.push_back(slot.endpoint);
     const uint64_t told = ++told_;
     for (Leaving& leaving : leaving_) {
@@ -335,7 +345,11 @@ void Directory::on_soon() {
   }
 }
 
-void Directory::on_timer(event::Timer&) {
+void Directory::on_timer(event::Timer& timer) {
+  if (&timer == &sweep_) {
+    for (auto& [name, entry] : entries_) entry.ejector->sweep(steady_now());
+    return sweep_.arm(kSweepBeat);
+  }
   end_leaving([](const Leaving& leaving) {
     return leaving.until == Until::kUnused && leaving.endpoint.use_count() <= kOwnUses;
   });
@@ -385,7 +399,7 @@ void Directory::on_trouble(Discovery& discovery, const std::string& why) {
   const Entry& entry = entry_of(discovery);
   const size_t known = discovery.found().size();
   log_.warning("upstream " + entry.config.name + ": " + discovery.text() + ": " + why + "; " +
-               (known > 0          ? "what was known is used on: " + counted(known)
+               (known > 0             ? "what was known is used on: " + counted(known)
                 : entry.slots.empty() ? "there is no endpoint yet, requests wait"
                                       : "it adds no endpoint yet"));
   count_troubles();

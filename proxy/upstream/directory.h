@@ -101,6 +101,7 @@ class Directory final : public Definer,
   struct Entry {
     config::Upstream config;
     std::shared_ptr<Turnstile> turnstile;
+    std::shared_ptr<Ejector> ejector;
     observe::UpstreamId id;
     LiveOrders orders;
     std::vector<Slot> slots;  // bounded by kMostMembers
@@ -161,12 +162,13 @@ class Directory final : public Definer,
   std::vector<Leaving> leaving_;  // bounded: a set's worth for each change under way
   std::vector<std::pair<std::shared_ptr<Endpoint>, std::string>> named_;  // until the tick ends
   std::vector<std::shared_ptr<Endpoint>> gone_;                           // the same
-  uint64_t told_ = 0;  // definitions so far
+  uint64_t told_ = 0;                                                     // definitions so far
   const std::shared_ptr<std::atomic<uint64_t>> troubled_;  // read by the metrics, which outlive us
   // Null once the Directory is gone; read on the control thread only.
   const std::shared_ptr<Directory*> self_ = std::make_shared<Directory*>(this);
   event::Soon soon_;
   event::Timer timer_;  // looks whether what is leaving is still used
+  event::Timer sweep_;  // lets ejected endpoints in again
 };
 
 }  // namespace sluice::upstream

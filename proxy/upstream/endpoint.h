@@ -28,6 +28,17 @@ class EndpointEvents {
   ~EndpointEvents() = default;
 };
 
+// What the ejector counts of it, on all threads. Relaxed: a judgement from almost all of it is as
+// good.
+struct EndpointTally {
+  std::atomic<uint32_t> errors_in_row{0};
+  std::atomic<uint64_t> ejections{0};
+  // Of the present interval, while rate or latency are asked for.
+  std::atomic<uint64_t> requests{0};
+  std::atomic<uint64_t> failures{0};
+  std::atomic<Duration::rep> waited{0};
+};
+
 class Endpoint {
  public:
   // `events` outlives it; null: nobody is told.
@@ -70,6 +81,8 @@ class Endpoint {
     seen_keep_alive_.store(idle.count(), std::memory_order_relaxed);
   }
 
+  EndpointTally& tally() { return tally_; }
+
   // A permit for one request; false when `limit` are out already.
   // Sequentially consistent, as the turnstile is: who finds no place after saying that it waits,
   // and who frees one before asking who waits, must not miss each other.
@@ -98,6 +111,7 @@ class Endpoint {
   std::atomic<bool> is_ejected_{false};
   std::atomic<Duration::rep> seen_keep_alive_{0};
   std::atomic<uint32_t> inside_{0};
+  EndpointTally tally_;
 };
 
 }  // namespace sluice::upstream

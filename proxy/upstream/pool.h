@@ -15,6 +15,7 @@
 #include "proxy/http/connection.h"
 #include "proxy/net/transport.h"
 #include "proxy/observe/worker_metrics.h"
+#include "proxy/upstream/balancer.h"
 #include "proxy/upstream/dial_gate.h"
 #include "proxy/upstream/endpoint.h"
 #include "proxy/upstream/keep_alive_lesson.h"
@@ -64,6 +65,7 @@ class Pool final : private event::TimerEvents {
 
   Endpoint& endpoint() { return *endpoint_; }
   const Endpoint& endpoint() const { return *endpoint_; }
+  Track& track() { return track_; }
   uint32_t in_flight() const { return in_flight_; }
   size_t idle() const { return idle_.size(); }
   size_t connections() const { return all_.size(); }
@@ -106,6 +108,7 @@ class Pool final : private event::TimerEvents {
   uint32_t max_in_flight_ = 0;
   http::ClientLimits codec_limits_;
   bool is_retired_ = false;
+  Track track_;
   uint32_t in_flight_ = 0;
   uint32_t permits_ = 0;  // of in_flight_, those counted at the endpoint (a reload may set a limit)
   // The ramp. A return of the endpoint begins an age; leases of the ages before do not count.
