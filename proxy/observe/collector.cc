@@ -23,10 +23,8 @@ constexpr const char* kConnectionEndNames[] = {"client", "answer",      "timeout
 constexpr const char* kUpstreamConnectionStateNames[] = {"connecting", "active", "idle"};
 constexpr const char* kRetryProofNames[] = {"never_sent", "not_received", "ambiguous"};
 constexpr std::pair<EndpointState, const char*> kEndpointStateNames[] = {
-    {EndpointState::kStarting, "starting"},
-    {EndpointState::kReady, "ready"},
-    {EndpointState::kSuspect, "suspect"},
-    {EndpointState::kHolding, "holding"},
+    {EndpointState::kStarting, "starting"}, {EndpointState::kReady, "ready"},
+    {EndpointState::kSuspect, "suspect"},   {EndpointState::kHolding, "holding"},
     {EndpointState::kDraining, "draining"},
 };
 
@@ -173,8 +171,8 @@ MetricTotals Collector::totals() const {
     totals.in_flight += worker->in_flight_.get();
   }
   for (uint32_t id = 0; id < metrics_.listeners_.size(); ++id) {
-    totals.accepts += sum(&WorkerMetrics::listeners_, id,
-                          [](const ListenerCell& c) { return c.accepts.get(); });
+    totals.accepts +=
+        sum(&WorkerMetrics::listeners_, id, [](const ListenerCell& c) { return c.accepts.get(); });
     for (size_t state = 0; state < kConnectionStates; ++state) {
       totals.connections += sum(&WorkerMetrics::listeners_, id,
                                 [&](const ListenerCell& c) { return c.connections[state].get(); });
@@ -247,9 +245,9 @@ void Collector::collect_listeners(Families& out) const {
       family("sluice_connections", "Open client connections.", MetricType::Gauge);
   MetricFamily accepts =
       family("sluice_accepts_total", "Client connections accepted.", MetricType::Counter);
-  MetricFamily ends = family("sluice_connections_ended_total",
-                             "Client connections that are over, by how they ended.",
-                             MetricType::Counter);
+  MetricFamily ends =
+      family("sluice_connections_ended_total",
+             "Client connections that are over, by how they ended.", MetricType::Counter);
   MetricFamily pauses =
       family("sluice_accept_paused_total",
              "Times accepting stopped for want of descriptors or places.", MetricType::Counter);
@@ -266,7 +264,8 @@ void Collector::collect_listeners(Families& out) const {
     for (size_t how = 0; how < kConnectionEnds; ++how) {
       const uint64_t ended =
           sum<ListenerCell>(table, id, [&](const auto& c) { return c.ended[how].get(); });
-      if (ended > 0) add_counter(ends, with(labels, "by", kConnectionEndNames[how]), as_double(ended));
+      if (ended > 0)
+        add_counter(ends, with(labels, "by", kConnectionEndNames[how]), as_double(ended));
     }
     add_counter(
         accepts, labels,
@@ -311,6 +310,12 @@ void Collector::collect_upstreams(Families& out) const {
   keep(out, std::move(retries));
   keep(out, std::move(held));
   keep(out, std::move(holds));
+}
+
+int64_t Collector::in_flight(EndpointId endpoint) const {
+  constexpr auto kActive = static_cast<size_t>(UpstreamConnectionState::kActive);
+  return sum<EndpointCell>(&WorkerMetrics::endpoints_, endpoint.index,
+                           [](const auto& c) { return c.connections[kActive].get(); });
 }
 
 void Collector::collect_endpoints(Families& out) const {
@@ -372,6 +377,14 @@ void Collector::collect_checks(Families& out) const {
     add_counter(checks, with(labels, "result", "failure"), as_double(counts.badly));
   }
   keep(out, std::move(checks));
+  MetricFamily ejections =
+      family("sluice_upstream_ejections_total", "Times an endpoint was put out for its failures.",
+             MetricType::Counter);
+  for (const auto& [id, count] : metrics_.ejections_) {
+    const auto& [upstream, endpoint] = metrics_.endpoints_.names(id);
+    add_counter(ejections, {{"upstream", upstream}, {"endpoint", endpoint}}, as_double(count));
+  }
+  keep(out, std::move(ejections));
 }
 
 void Collector::collect_control(Families& out) const {
@@ -394,6 +407,13 @@ void Collector::collect_control(Families& out) const {
                drain);
   single_gauge(out, "sluice_uptime_seconds", "Seconds since the serving process started.",
                seconds(steady_now() - metrics_.born_));
+  for (const auto& info : metrics_.infos_) {
+    MetricFamily& shown =
+        out.emplace_back(family("sluice_" + info.name, info.help, MetricType::Gauge));
+    Labels labels;
+    for (const auto& [name, value] : info.labels) labels.push_back({name, value});
+    add_gauge(shown, labels, 1);
+  }
   for (const auto& source : metrics_.sources_) {
     const auto single = source.is_counter ? single_counter : single_gauge;
     single(out, "sluice_" + source.name, source.help, source.read());

@@ -22,6 +22,7 @@ class Collector final : public prometheus::Collectable {
   std::vector<prometheus::MetricFamily> Collect() const override;
   // Requires: metrics.mutex_ is held.
   MetricTotals totals() const;
+  int64_t in_flight(EndpointId endpoint) const;
   // What this process and those before it have counted, without what it was told. The same.
   std::vector<prometheus::MetricFamily> counted() const;
 

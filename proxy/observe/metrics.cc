@@ -82,6 +82,16 @@ void Metrics::checked(EndpointId endpoint, bool well) {
   ++(well ? checks.well : checks.badly);
 }
 
+void Metrics::ejected(EndpointId endpoint) {
+  const std::lock_guard lock(mutex_);
+  ++ejections_[endpoint.index];
+}
+
+void Metrics::set_info(std::string name, std::string help, InfoLabels labels) {
+  const std::lock_guard lock(mutex_);
+  infos_.push_back({std::move(name), std::move(help), std::move(labels)});
+}
+
 void Metrics::read_counter(std::string name, std::string help, std::function<double()> read) {
   const std::lock_guard lock(mutex_);
   sources_.push_back({std::move(name), std::move(help), true, std::move(read)});
@@ -112,14 +122,18 @@ void Metrics::tell(std::string family, std::string help, std::string label, std:
     }
   }
   if (told_.size() == kMostTold) return;
-  told_.push_back(
-      {std::move(family), std::move(help), std::move(label), std::move(value), count});
+  told_.push_back({std::move(family), std::move(help), std::move(label), std::move(value), count});
 }
 
 std::string Metrics::render() const {
   std::ostringstream text;
   prometheus::TextSerializer().Serialize(text, Collector(*this).Collect());
   return std::move(text).str();
+}
+
+int64_t Metrics::in_flight(EndpointId endpoint) const {
+  const std::lock_guard lock(mutex_);
+  return Collector(*this).in_flight(endpoint);
 }
 
 uint64_t Metrics::requests_of(const std::vector<RouteId>& routes) const {
@@ -138,9 +152,8 @@ std::map<std::string, uint64_t> Metrics::drops() const {
   const std::lock_guard lock(mutex_);
   std::map<std::string, uint64_t> drops;
   for (const auto& worker : workers_) {
-    worker->dropped_.each([&drops](std::string_view reason, uint64_t count) {
-      drops[std::string(reason)] += count;
-    });
+    worker->dropped_.each(
+        [&drops](std::string_view reason, uint64_t count) { drops[std::string(reason)] += count; });
   }
   return drops;
 }

@@ -65,10 +65,15 @@ class Metrics {
   void reloaded(bool well);
   // An active check of this endpoint is over.
   void checked(EndpointId endpoint, bool well);
+  // It was put out for its failures.
+  void ejected(EndpointId endpoint);
   // More that is only read when the metrics are. `name` without "sluice_", a counter's with
   // "_total". Requires: `read` may be called from any thread for as long as this lives.
   void read_counter(std::string name, std::string help, std::function<double()> read);
   void read_gauge(std::string name, std::string help, std::function<double()> read);
+  // What is always 1 and says it with its labels.
+  using InfoLabels = std::vector<std::pair<std::string, std::string>>;
+  void set_info(std::string name, std::string help, InfoLabels labels);
 
   // An upgrade (observe/inheritance.h): what a predecessor counted, and what is new for a successor.
   bool inherit(std::string_view text);
@@ -81,6 +86,8 @@ class Metrics {
 
   std::string render() const;  // text/plain; version=0.0.4
   MetricTotals totals() const;
+  // Connections to this endpoint that carry a request.
+  int64_t in_flight(EndpointId endpoint) const;
   // Requests over, on these routes.
   uint64_t requests_of(const std::vector<RouteId>& routes) const;
   // dropped_total, by reason.
@@ -99,6 +106,11 @@ class Metrics {
     std::function<double()> read;
   };
 
+  struct Info {
+    std::string name;
+    std::string help;
+    InfoLabels labels;
+  };
   struct Told {
     std::string family;
     std::string help;
@@ -127,7 +139,9 @@ class Metrics {
   uint64_t reloads_ = 0;
   uint64_t failed_reloads_ = 0;
   std::map<uint32_t, Checks> checks_;  // by endpoint; bounded as endpoints_ is
+  std::map<uint32_t, uint64_t> ejections_;  // the same
   std::vector<Source> sources_;
+  std::vector<Info> infos_;
   Inheritance inheritance_;
   std::vector<Told> told_;  // bounded by kMostTold
 };

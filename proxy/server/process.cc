@@ -83,6 +83,7 @@ int Process::prepare() {
   if (const auto opened = open_controls(config); !opened) return give_up(opened.error());
   event::TimerEvents& events = *this;
   drain_beat_ = std::make_unique<event::Timer>(loop_->timers(), events);
+  watch_task(config);
   install(snapshot_, *orders, "start", [this](bool, const std::string&) { on_accepting(); });
   return 0;
 }
@@ -93,7 +94,8 @@ Status Process::open_observers(const config::Config& config) {
   log_ = std::move(*log);
   metrics_ = std::make_unique<observe::Metrics>(
       observe::MetricsOptions{config.metrics.buckets, options_.version});
-  const unsigned workers = worker_count(config);
+  task_ = std::make_unique<Task>(config.ecs, *metrics_, *log_);
+  const unsigned workers = worker_count(config, task_->cpus());
   auto access_log = observe::AccessLog::open(access_log_options(config.access_log), workers);
   if (!access_log) return tl::unexpected(access_log.error());
   access_log_ = std::move(*access_log);
@@ -110,7 +112,7 @@ Status Process::open_observers(const config::Config& config) {
 Status Process::make_workers(const config::Config& config) {
   raise_descriptor_limit();
   connections_.ceiling = connection_ceiling(config);
-  const unsigned count = worker_count(config);
+  const unsigned count = worker_count(config, task_->cpus());
   const uint64_t memory =
       config.limits.memory.count > 0 ? config.limits.memory.count : usable_memory() / 2;
   const Shared shared{*spill_, *log_, readiness_, connections_, memory / count};
@@ -122,6 +124,13 @@ Status Process::make_workers(const config::Config& config) {
   }
   still_accepting_ = count;
   return {};
+}
+
+void Process::watch_task(const config::Config& config) {
+  task_->watch(*loop_, config.ecs, [this] {
+    if (drain_.stage() == Drain::Stage::kServing)
+      judge_->refuse("the application is being stopped");
+  });
 }
 
 Status Process::open_controls(const config::Config& config) {

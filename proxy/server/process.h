@@ -25,6 +25,7 @@
 #include "proxy/server/reload_record.h"
 #include "proxy/server/signals.h"
 #include "proxy/server/succession.h"
+#include "proxy/server/task.h"
 #include "proxy/server/worker.h"
 #include "proxy/upstream/directory.h"
 #include "proxy/upstream/lookout.h"
@@ -65,6 +66,7 @@ class Process final : private SignalEvents,
   Status open_observers(const config::Config& config);
   void open_directory(const config::Config& config);
   Status make_workers(const config::Config& config);
+  void watch_task(const config::Config& config);
   Status open_controls(const config::Config& config);
   void on_accepting();
   Status write_ready_file() const;
@@ -130,6 +132,7 @@ class Process final : private SignalEvents,
   std::unique_ptr<exchange::SpillBudget> spill_;
   exchange::Readiness readiness_;
   ConnectionBudget connections_;
+  std::unique_ptr<Task> task_;
   std::unique_ptr<ReloadRecord> reloads_;
   std::unique_ptr<ListenerSet> listeners_;
   std::shared_ptr<const exchange::Snapshot> snapshot_;

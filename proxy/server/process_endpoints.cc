@@ -13,8 +13,7 @@ void Process::open_directory(const config::Config& config) {
   metrics_->read_gauge("ready", "1 while readiness is answered with 200.",
                        [this] { return readiness_.is_ready() ? 1.0 : 0.0; });
   upstream::DirectoryEvents& events = *this;
-  directory_ =
-      std::make_unique<upstream::Directory>(*loop_, *resolver_, *metrics_, *log_, events);
+  directory_ = std::make_unique<upstream::Directory>(*loop_, *resolver_, *metrics_, *log_, events);
 }
 
 void Process::on_definition(const upstream::Definition& definition, std::function<void()> done) {
@@ -38,8 +37,12 @@ void Process::on_endpoint_gone(const upstream::Endpoint& endpoint) {
   judge_->on_endpoint_gone(endpoint);
 }
 
-void Process::on_endpoint_state(const std::string& upstream, upstream::Endpoint&,
+void Process::on_endpoint_state(const std::string& upstream, upstream::Endpoint& endpoint,
                                 upstream::EndpointState, upstream::EndpointState to) {
+  const bool drains = drain_.stage() != Drain::Stage::kServing;
+  if (drains && to == upstream::EndpointState::kHolding) {
+    task_->on_gone_while_draining(upstream, endpoint);
+  }
   lookout_->on_endpoint_changed();
   judge_->on_endpoint_state(upstream, to);
 }

@@ -1,4 +1,5 @@
-// A reload is all or nothing (DESIGN, law 8): everything that can fail comes before the first change.
+// A reload is all or nothing (DESIGN, law 8): everything that can fail comes before the first
+// change.
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,10 +25,9 @@ void append(std::vector<std::string>& to, const std::vector<std::string>& more) 
 }
 
 // What only a start can change, and did change.
-std::vector<std::string> needs_restart(const config::Config& now, const config::Config& next,
-                                       size_t workers) {
+std::vector<std::string> needs_restart(const config::Config& now, const config::Config& next) {
   std::vector<std::string> keys;
-  if (worker_count(next) != workers) keys.push_back("workers");
+  if (now.workers != next.workers) keys.push_back("workers");
   if (now.metrics.buckets != next.metrics.buckets) keys.push_back("metrics.buckets");
   if (now.limits.memory != next.limits.memory) keys.push_back("limits.memory");
   if (now.access_log.buffer != next.access_log.buffer) keys.push_back("access_log.buffer");
@@ -135,9 +135,10 @@ void Process::apply_rest(const config::Config& config, ControlPlane::Prepared&& 
   spill_->set_ceiling(config.limits.spill.count);
   spill_->set_folder(config.spill_folder);
   connections_.ceiling = connection_ceiling(config);
-  for (const std::string& key : needs_restart(*snapshot_->config, config, workers_.size())) {
+  for (const std::string& key : needs_restart(*snapshot_->config, config)) {
     log_->warning(key + ": changes with the next start only");
   }
+  if (config.ecs != snapshot_->config->ecs) watch_task(config);
 }
 
 // Sockets that go are on their own way from here (server/departures).
@@ -165,8 +166,8 @@ void Process::on_installed(const std::shared_ptr<const exchange::Snapshot>& next
   snapshot_ = next;
   directory_->on_installed(next->upstreams);
   metrics_->set_config(next->config->hash, next->number);
-  const std::string text = "configuration " + std::to_string(next->number) + " (" +
-                           next->config->hash + ") is in force";
+  const std::string text =
+      "configuration " + std::to_string(next->number) + " (" + next->config->hash + ") is in force";
   if (!first) {
     metrics_->reloaded(true);
     reloads_->succeeded(cause);

@@ -119,7 +119,7 @@ void ReadinessJudge::on_timer(event::Timer&) {
 void ReadinessJudge::judge() {
   const TimePoint now = loop_.now();
   const bool is_wanted = this->is_wanted(now);
-  bool is_ready = true;
+  bool is_ready = refused_.empty();
   for (auto& [name, subject] : subjects_) {
     weigh(subject, now);
     if (subject.standing == Standing::kProven) continue;
@@ -166,8 +166,13 @@ void ReadinessJudge::look_for_absence(Subject& subject, TimePoint now) {
   if (!any_there && subject.away_since == TimePoint::max()) subject.away_since = now;
 }
 
+void ReadinessJudge::refuse(std::string why) {
+  refused_ = std::move(why);
+  judge();
+}
+
 std::string ReadinessJudge::reason() const {
-  std::string all;
+  std::string all = refused_;
   for (const auto& [name, subject] : subjects_) {
     if (subject.standing == Standing::kProven) continue;
     if (!all.empty()) all += "; ";

@@ -38,6 +38,9 @@ class ReadinessJudge final : private event::TimerEvents, private upstream::Inqui
   void on_endpoint_gone(const upstream::Endpoint& endpoint);
   void on_endpoint_state(const std::string& upstream, upstream::EndpointState to);
 
+  // Never ready again, whatever the upstreams say: the application will not come back.
+  void refuse(std::string why);
+
   // "django: away for 12 s"; empty: nothing to say against it.
   std::string reason() const;
 
@@ -68,6 +71,7 @@ class ReadinessJudge final : private event::TimerEvents, private upstream::Inqui
   exchange::Readiness& readiness_;
   std::map<std::string, Subject, std::less<>> subjects_;  // as many as the configuration says
   bool was_ready_ = false;                                // once in this process's life
+  std::string refused_;                                   // why never again; empty: not so
   bool is_told_ = false;                                  // the log has the present verdict
   TimePoint wanted_until_{};                              // somebody has asked lately
   event::Timer beat_;

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 
+#include <algorithm>
+#include <cmath>
+
 #include "proxy/server/cpus.h"
 
 namespace sluice::server {
@@ -29,8 +32,11 @@ uint32_t connection_ceiling(const config::Config& config) {
   return static_cast<uint32_t>(std::min<uint64_t>(wanted, UINT32_MAX));
 }
 
-unsigned worker_count(const config::Config& config) {
-  return config.workers > 0 ? config.workers : usable_cpus();
+unsigned worker_count(const config::Config& config, std::optional<double> task_cpus) {
+  if (config.workers > 0) return config.workers;
+  const unsigned usable = usable_cpus();
+  if (!task_cpus) return usable;
+  return std::clamp(static_cast<unsigned>(std::ceil(*task_cpus)), 1U, usable);
 }
 
 observe::AccessLogOptions access_log_options(const config::AccessLog& config) {

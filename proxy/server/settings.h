@@ -1,6 +1,8 @@
 // Settings: what rooms that do not see the configuration are told of it. Pure functions, but for the limits.
 #pragma once
 
+#include <optional>
+
 #include "proxy/config/config.h"
 #include "proxy/observe/access_log.h"
 #include "proxy/observe/process_log.h"
@@ -11,7 +13,8 @@ namespace sluice::server {
 void raise_descriptor_limit();
 // Client connections the process may have open; each may need a descriptor towards an upstream, too.
 uint32_t connection_ceiling(const config::Config& config);
-unsigned worker_count(const config::Config& config);
+// `task_cpus`: what an ECS task may use altogether, where that is known.
+unsigned worker_count(const config::Config& config, std::optional<double> task_cpus = {});
 observe::AccessLogOptions access_log_options(const config::AccessLog& config);
 observe::ProcessLogOptions process_log_options(const config::Log& config);
 

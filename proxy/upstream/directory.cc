@@ -375,6 +375,7 @@ void Directory::on_news(const std::string& upstream, const std::string& name, En
   if (endpoint == nullptr) return;
   // What it is now, not what it was when the news set out: two may have overtaken each other.
   metrics_.set_endpoint_state(endpoint->id(), endpoint->state());
+  if (why == EndpointNews::kEjected) metrics_.ejected(endpoint->id());
   events_.on_endpoint_state(upstream, *endpoint, from, to);
 }
 
