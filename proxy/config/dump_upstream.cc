@@ -10,6 +10,9 @@ namespace {
 std::string endpoint(const EndpointSource& source) {
   const auto address = quote(format_endpoint(source));
   if (source.weight == 1 && source.priority == 0) return address;
+  if (source.kind == EndpointSource::Kind::kSrv) {  // its records bring the weights
+    return fmt::format("{{address: {}, priority: {}}}", address, source.priority);
+  }
   return fmt::format("{{address: {}, weight: {}, priority: {}}}", address, source.weight,
                      source.priority);
 }

@@ -35,6 +35,9 @@ std::optional<EndpointSource> read_source(MapReader& map) {
   }
   if (is_backup) rest.priority = 1;
   if (!source) return std::nullopt;
+  if (source->kind == EndpointSource::Kind::kSrv && map.has("weight")) {
+    map.fault("weight", "is brought by the SRV records; leave it out");
+  }
   source->weight = rest.weight;
   source->priority = rest.priority;
   return source;

@@ -26,7 +26,7 @@ struct EndpointSource {
   Address address;               // kAddress
   std::string name;              // kDns, kSrv: what is looked up
   uint16_t port = 0;             // kDns
-  uint32_t weight = 1;           // a share beside the others'; SRV records bring their own
+  uint32_t weight = 1;           // a share beside the others'; not of kSrv: its records bring them
   uint32_t priority = 0;         // the lowest number is asked first; `backup: true` is 1
   bool operator==(const EndpointSource&) const = default;
 };

@@ -137,6 +137,8 @@ TEST_CASE("endpoints: a map that is wrong says how") {
         at + ": has no address; write { address: \"127.0.0.1:8000\", weight: 2 }");
   CHECK(fault_with("[ { address: \"127.0.0.1:1\", backup: on, priority: 2 } ]") ==
         at + ".backup: says the same as priority: 1; keep one of them");
+  CHECK(fault_with("[ { address: \"srv://a\", weight: 2 } ]") ==
+        at + ".weight: is brought by the SRV records; leave it out");
   CHECK(fault_with("[ { address: \"127.0.0.1:1\", wieght: 2 } ]") ==
         at + ".wieght: unknown key, did you mean \"weight\"?");
   CHECK(fault_with("[ { address: \"app:1\" } ]") ==
