@@ -9,7 +9,7 @@ in hand   would be lost or broken, but a process was killed while it worked on i
 slow      began to be answered later than its own time, the outages it met and 250 ms
 again     idempotent and executed more than once: allowed (RFC 9110 §9.2.2)
 """
-import collections
+import collections, time
 
 from strict import WAY
 
@@ -19,19 +19,25 @@ Row = collections.namedtuple("Row", "operation app peer requests lost doubled br
 
 
 class Kill:
-    """A process was killed, or told to stop at once, at `when`; it worked on at most `most` requests. `connections`: it
-    was the clients' own server, and what connected later was not its."""
+    """A process was killed, or told to stop at once. It worked on at most `most` requests. `connections`: it was the
+    clients' own server, and what connected after its end was not its."""
 
-    def __init__(self, when, most, connections=False):
-        self.when, self.most, self.connections = when, most, connections
+    def __init__(self, most, connections=False):
+        self.began, self.ended, self.most, self.connections = time.monotonic(), None, most, connections
+
+    def over(self):
+        """Its processes are gone."""
+        self.ended = time.monotonic()
 
     def explains(self, deed):
+        end = self.ended or self.began + 5
         if self.connections:
-            if deed.connected > self.when:
+            # A client may see late that it is connected, but it knows when it asked for it.
+            if (deed.connected if deed.reused else deed.began) > end:
                 return False
             if deed.detail == WAY:
-                return deed.began <= self.when + 1.0
-        return deed.began <= self.when + 0.02 and self.when - 0.05 <= deed.ended <= self.when + 3.0
+                return deed.began <= end + 1.0
+        return deed.began <= end + 0.02 and self.began - 0.05 <= deed.ended <= end + 3.0
 
 
 def read_log(path):
@@ -62,6 +68,7 @@ def judge(deeds, executed, outages, kills, allow=None, has_ghosts=True):
         if d.fate == "left":
             if has_ghosts and times and _was_ghost(d, times, outages):
                 count["ghost"] += 1
+                reasons["ghost: %s, left %s" % ("POST" if d.unsafe else "GET", d.detail)] += 1
             continue
         count["requests"] += 1
         if d.fate is None and not times:

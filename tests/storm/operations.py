@@ -9,7 +9,7 @@ from apps import Application
 from judge import Kill, Row, judge, read_log
 from names import Names
 from ports import eventually, free_port, listens
-from proxies import PEERS, Unsupported
+from proxies import PEERS, Unsupported, is_gone
 from strict import KINDS, Load
 
 
@@ -234,8 +234,9 @@ class Killed(Storm):
 
     def act(self):
         def kill():
-            self.kills.append(Kill(time.monotonic(), self.app.workers))
+            self.kills.append(Kill(self.app.workers))
             self.app.kill()
+            self.kills[-1].over()
         self.app.restart(kill, pause=random.uniform(0, 0.3))
 
 
@@ -245,8 +246,9 @@ class DieOnTerm(Storm):
 
     def act(self):
         def stop():
-            self.kills.append(Kill(time.monotonic(), self.app.workers))
+            self.kills.append(Kill(self.app.workers))
             self.app.stop()
+            self.kills[-1].over()
         self.app.restart(stop)
 
 
@@ -359,8 +361,10 @@ class Crash(Storm):
     def act(self):
         before = self.proxy.serving_pid() if self.peer == "sluice" else 0
         # Everything that is on a connection of the dead process; what comes after it is not.
-        self.kills.append(Kill(time.monotonic(), 1 << 30, connections=True))
-        self.proxy.crash()
+        self.kills.append(Kill(1 << 30, connections=True))
+        victim = self.proxy.crash()
+        eventually(lambda: is_gone(victim), "the end of the killed process", step=0.001)
+        self.kills[-1].over()
         if before:
             self.proxy.await_crash_over(before)
 

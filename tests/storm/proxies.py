@@ -20,8 +20,9 @@ class Unsupported(Exception):
 def is_gone(pid):
     try:
         with open("/proc/%d/stat" % pid) as f:
-            return f.read().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+            # Of several threads the first may be dead before the others are.
+            return f.read().rpartition(")")[2].split()[0] == "Z" and len(os.listdir("/proc/%d/task" % pid)) <= 1
+    except (FileNotFoundError, ProcessLookupError):
         return True
 
 
@@ -176,7 +177,9 @@ upstreams:
         return pid
 
     def crash(self):
-        os.kill(self.serving_pid(), signal.SIGKILL)
+        pid = self.serving_pid()
+        os.kill(pid, signal.SIGKILL)
+        return pid
 
     def await_crash_over(self, before):
         eventually(lambda: self.serving_pid() != before, "another serving process", 10)
@@ -293,7 +296,9 @@ http {
         eventually(lambda: len(set(self.workers()) - before) >= 2, "nginx's new workers", 10)
 
     def crash(self):
-        os.kill(self.workers()[0], signal.SIGKILL)
+        pid = self.workers()[0]
+        os.kill(pid, signal.SIGKILL)
+        return pid
 
     def upgrade(self, number):
         old = self.main_pid()

@@ -414,10 +414,11 @@ class Connection:
     def leave(self):
         """Half of them by RST, half by a plain close."""
         if self.busy:
-            if self.loop.random.random() < 0.5:
+            reset = self.loop.random.random() < 0.5
+            if reset:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.closing = True
-            self.done("left", "")
+            self.done("left", "by RST" if reset else "by FIN")
 
     def fail(self, fate, detail, keep=False):
         if not keep:
