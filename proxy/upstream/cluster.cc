@@ -127,7 +127,20 @@ void Cluster::reconfigure(const Definition& definition) {
   std::erase(retired_, nullptr);
   pools_ = std::move(kept);
   candidates_.reserve(pools_.size());
+  compared_.reserve(pools_.size());
   serve_.schedule();
+}
+
+// Who had the last lease of an endpoint may still name it in a log line, when its client has read
+// the answer to the end: the endpoint outlives its pool, until so many others have gone since that
+// no client is that slow.
+void Cluster::forget_retired() {
+  for (const auto& pool : retired_) {
+    if (!pool->is_over()) continue;
+    if (remembered_.size() < kMostRemembered) remembered_.emplace_back();
+    remembered_[oldest_++ % kMostRemembered] = pool->share_endpoint();
+  }
+  std::erase_if(retired_, [](const auto& pool) { return pool->is_over(); });
 }
 
 // ---- the choice ----
@@ -138,15 +151,12 @@ bool Cluster::is_away() const {
   });
 }
 
-// The wish has been everywhere, and there is an answer to that: at least one endpoint is there, or
-// waiting is not wanted.
+// The wish has been everywhere, and waiting is not wanted. (Where it is, whoever still has an
+// attempt left may go round again.)
 bool Cluster::is_exhausted(const Wish& wish) const {
-  if (pools_.empty()) return !holds();
-  if (wish.tried.empty()) return false;
-  const bool everywhere = std::all_of(pools_.begin(), pools_.end(), [&wish](const auto& pool) {
-    return is_tried(wish, pool->endpoint());
-  });
-  return everywhere && (!holds() || !is_away());
+  if (holds()) return false;
+  return std::all_of(pools_.begin(), pools_.end(),
+                     [&wish](const auto& pool) { return is_tried(wish, pool->endpoint()); });
 }
 
 // Enters the chosen pool. What was tried already is asked again only when nothing else is there.
@@ -369,7 +379,7 @@ void Cluster::on_timer(event::Timer&) {
 
 void Cluster::on_soon() {
   for (const auto& pool : pools_) pool->look();
-  std::erase_if(retired_, [](const auto& pool) { return pool->is_over(); });
+  forget_retired();
   const bool freed = std::exchange(place_freed_, false);
   const size_t before = queue_.size();
   if (serve_queue() == Turn::kUnfinished) return next_turn_.arm(Duration{0});

@@ -37,7 +37,7 @@ class Cluster final : private PoolOwner, private event::SoonEvents, private even
   ~Cluster();
 
   // A lease at once, a ticket (the waiter is called on a later tick), or an error: kOverloaded
-  // (queue full), kUnreachable (every endpoint was tried, or there is none and nothing is held).
+  // (queue full), kUnreachable (nothing is held, and every endpoint was tried or there is none).
   // Requires: waiter outlives the ticket.
   Acquired acquire(Waiter& waiter, const Wish& wish);
   // Takes over what a new configuration says; pools of endpoints that stay are kept, and so is the
@@ -103,6 +103,7 @@ class Cluster final : private PoolOwner, private event::SoonEvents, private even
   void enqueue(Ticket& ticket);
   void tell_turnstile();
   void join_turnstile();
+  void forget_retired();
   std::unique_ptr<Pool> take_pool(const Endpoint& endpoint);
 
   event::Loop& loop_;
@@ -111,6 +112,9 @@ class Cluster final : private PoolOwner, private event::SoonEvents, private even
   config::Upstream config_;
   std::vector<std::unique_ptr<Pool>> pools_;
   std::vector<std::unique_ptr<Pool>> retired_;  // of removed endpoints, until their last lease ends
+  static constexpr size_t kMostRemembered = 512;
+  std::vector<std::shared_ptr<const Endpoint>> remembered_;  // of retired pools; a ring
+  size_t oldest_ = 0;                                        // in it
   Balancer balancer_;
   std::vector<Pool*> candidates_;    // of the choice under way; bounded by pools_
   std::vector<Candidate> compared_;  // the same, as the balancer sees them

@@ -65,6 +65,7 @@ class Pool final : private event::TimerEvents {
 
   Endpoint& endpoint() { return *endpoint_; }
   const Endpoint& endpoint() const { return *endpoint_; }
+  std::shared_ptr<const Endpoint> share_endpoint() const { return endpoint_; }
   Track& track() { return track_; }
   uint32_t in_flight() const { return in_flight_; }
   size_t idle() const { return idle_.size(); }

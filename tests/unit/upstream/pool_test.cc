@@ -262,7 +262,7 @@ TEST_CASE("pool: of an endpoint that is removed nothing stays but its leases") {
     rig.serve(runs);
     rig.rounds.loop().end_tick();
     CHECK(cluster.retired_count() == 0);
-    CHECK(endpoint.use_count() == 1);
+    CHECK(endpoint.use_count() == 2);  // whoever had the lease may still name it
   }
   SUBCASE("unless it is named again before") {
     rig.definition.endpoints.push_back(endpoint);
