@@ -78,6 +78,11 @@ class Application:
         except FileNotFoundError:
             return 0
 
+    def up_since(self):
+        """When the first process of this start said so."""
+        with open(self.up) as f:
+            return int(f.readlines()[self.ups].split()[0]) / 1e9
+
     def signal(self, number):
         os.kill(self.process.pid, number)
 
@@ -109,7 +114,7 @@ class Application:
         if pause:
             time.sleep(pause)
         self.start()
-        self.outages.append((began, time.monotonic()))
+        self.outages.append((began, self.up_since()))
 
     def said(self):
         with open(self.folder + "/app.out", errors="replace") as f:

@@ -110,6 +110,18 @@ def _was_ghost(deed, times, outages):
     return any(b + 0.02 < deed.ended < e - 0.05 and deed.began > b + 0.02 and min(t for t, _ in times) >= e - 0.05 for b, e in outages)
 
 
+def story(deeds, executed, outages, kills, since):
+    """Lines that tell when the first requests failed, beside what happened around them."""
+    lines = ["%9.3f  outage of %.3f s" % (b - since, e - b) for b, e in outages]
+    lines += ["%9.3f  kill, over %.3f s later" % (k.began - since, (k.ended or k.began) - k.began) for k in kills]
+    bad = sorted((d for d in deeds if d.fate in ("lost", "broken")), key=lambda d: d.began)
+    for d in bad[:40]:
+        runs = ", ".join("%.3f" % (t - since) for t, _ in executed.get(d.name, ())) or "never"
+        lines.append("%9.3f  %s %s %s%s: %s after %.3f s; connected at %.3f, executed: %s" % (
+            d.began - since, d.fate, d.name, "POST " if d.unsafe else "", d.kind, d.detail, d.ended - d.began, d.connected - since, runs))
+    return sorted(lines, key=lambda line: float(line.split()[0]))
+
+
 def milliseconds(seconds):
     return "%.0f" % (seconds * 1000) if seconds >= 0.0095 else "%.1f" % (seconds * 1000)
 

@@ -6,7 +6,7 @@ outages (when nobody could have answered) and its kills (when a process was stop
 import os, random, shutil, signal, subprocess, sys, tempfile, time
 
 from apps import Application
-from judge import Kill, Row, judge, read_log
+from judge import Kill, Row, judge, read_log, story
 from names import Names
 from ports import eventually, free_port, listens
 from proxies import PEERS, Unsupported, is_gone
@@ -139,7 +139,10 @@ class Storm:
         return False
 
     def row(self, deeds, ledger, seconds):
-        count, reasons, late = judge(deeds, read_log(self.log), self.all_outages(), self.kills, self.allow, self.has_ghosts)
+        executed = read_log(self.log)
+        if self.options.verbose:
+            print("\n".join(story(deeds, executed, self.all_outages(), self.kills, self.began)), file=sys.stderr)
+        count, reasons, late = judge(deeds, executed, self.all_outages(), self.kills, self.allow, self.has_ghosts)
         notes = ["%d x %s" % (n, reason) for reason, n in reasons.most_common(5)]
         if ledger:
             notes.append("its own ledger: " + ", ".join("%s %d" % kv for kv in sorted(ledger.items())))
@@ -273,7 +276,7 @@ class GunicornTerm(Storm):
         eventually(lambda: not listens(old.host, old.port), "the listener to go")
         self.app = self.make_app(port=old.port)
         self.app.start()
-        self.outages.append((began, time.monotonic()))
+        self.outages.append((began, self.app.up_since()))
         old.wait_end()
         self.apps.remove(old)
 
@@ -307,8 +310,9 @@ class UwsgiReload(Storm):
             touch(self.touched)
         else:
             self.app.signal(signal.SIGHUP)
+        self.app.ups = before
         eventually(lambda: self.app.times_up() > before, "the new uWSGI")
-        self.outages.append((began, time.monotonic()))  # its socket stays, but nobody reads
+        self.outages.append((began, self.app.up_since()))  # its socket stays, but nobody reads
 
 
 class UwsgiChain(Storm):
