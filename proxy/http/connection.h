@@ -86,6 +86,8 @@ class ClientOwner {
   virtual void on_stream_over(bool reusable) = 0;
   // While idle: the other side closed, or sent what nobody asked for. Destroy on a later tick.
   virtual void on_over() = 0;
+  // After hold_rest(): the first bytes are out, by this socket. False: go on with the rest at once.
+  virtual bool on_begun(int descriptor) { return static_cast<void>(descriptor), false; }
 
  protected:
   ~ClientOwner() = default;
@@ -105,6 +107,11 @@ class ClientConnection : public event::Deferred {
   // No stream leased, nothing unread, the other side has not closed.
   virtual bool is_idle() const = 0;
   virtual uint64_t requests() const = 0;  // leased so far
+  // Only the first bytes of the request that is leased go out, until release_rest(): what is not
+  // complete cannot be executed, so its fate is known however the connection ends. False: this
+  // protocol does not do it.
+  virtual bool hold_rest() { return false; }
+  virtual void release_rest() {}
 };
 
 }  // namespace sluice::http

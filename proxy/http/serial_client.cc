@@ -65,7 +65,21 @@ ClientStream& SerialClient::lease() {
   receiving_ = Receiving::kHead;
   sent_before_ = sent_;
   write_error_ = 0;
+  rest_held_ = false;
   return *this;
+}
+
+bool SerialClient::hold_rest() {
+  SLUICE_ASSERT(phase_ == Phase::kStream && sent_ == sent_before_);
+  rest_held_ = prelude() > 0;
+  return rest_held_;
+}
+
+void SerialClient::release_rest() {
+  if (!rest_held_ || phase_ != Phase::kStream) return;
+  rest_held_ = false;
+  blocked_ = true;  // until now by our own will
+  on_writable();
 }
 
 // -- sending --
@@ -108,8 +122,30 @@ void SerialClient::send_end(Headers&& trailers) {
   if (framing_ != BodyFraming::kLength || unsent_length_ == 0) sending_ = Sending::kEnd;
 }
 
+// False: the rest has to wait, or the connection failed.
+bool SerialClient::write_prelude() {
+  if (sent_ > sent_before_) return false;
+  Chain first = out_.take_front(std::min<uint64_t>(prelude(), out_.size()));
+  const net::Io io = transport_->write(first);
+  sent_ += io.count;
+  if (!first.empty()) {
+    // A fresh socket that does not take a few bytes has failed; nothing can be executed of them.
+    sending_ = Sending::kFailed;
+    out_.clear();
+    break_off({ErrorCode::kReset, Side::kUpstream, "connection lost while sending"});
+    return false;
+  }
+  rest_held_ = owner_.on_begun(transport_->descriptor());
+  if (rest_held_) {
+    send_deadline_ = timers_.now() + limits_.send;
+    watch();
+  }
+  return !rest_held_;
+}
+
 void SerialClient::flush() {
   if (blocked_ || out_.empty() || sending_ == Sending::kFailed) return;
+  if (rest_held_ && !write_prelude()) return;
   const net::Io io = transport_->write(out_);
   sent_ += io.count;
   send_deadline_ = TimePoint::max();
@@ -246,7 +282,8 @@ void SerialClient::leave(bool reusable) {
 }
 
 ClientStream::Delivery SerialClient::delivery() const {
-  if (sent_ == sent_before_) return Delivery::kNotSent;
+  // What is not complete cannot be executed.
+  if (sent_ == sent_before_ || rest_held_) return Delivery::kNotSent;
   // Over TLS our bytes are not the wire's, and cannot be compared with what was acknowledged.
   if (!reader_.ended_unanswered() || transport_->is_secure()) return Delivery::kUnknown;
   // The write that fails takes the socket's error with it, and reading finds an EOF where a RST has

@@ -25,6 +25,8 @@ class SerialClient : public ClientConnection,
   ClientStream& lease() override;
   bool is_idle() const override { return phase_ == Phase::kIdle; }
   uint64_t requests() const override { return requests_; }
+  bool hold_rest() override;
+  void release_rest() override;
 
  protected:
   // Requires: limits and owner outlive the connection.
@@ -37,6 +39,8 @@ class SerialClient : public ClientConnection,
   // Whether a body of unknown length is sent chunked.
   virtual bool may_chunk() const = 0;
   virtual bool may_be_reused() const = 0;
+  // Bytes of a request that may stand alone for a while; 0: none.
+  virtual size_t prelude() const { return 0; }
   // The connection ended before any answer: what this protocol knows about that.
   virtual void explain_silence(Error&) const {}
 
@@ -64,6 +68,7 @@ class SerialClient : public ClientConnection,
   void on_writable() override;
   void on_timer(event::Timer& timer) override;
 
+  bool write_prelude();
   void read_heads();
   void look_at_idle();
   void break_off(Error error);
@@ -95,6 +100,7 @@ class SerialClient : public ClientConnection,
   Receiving receiving_ = Receiving::kHead;
   BodyFraming framing_ = BodyFraming::kNone;  // of the request
   bool blocked_ = false;                      // the last write was; on_writable() comes
+  bool rest_held_ = false;                    // no more than the prelude goes out
   bool heads_due_ = false;                    // look for an answer although nothing was heard
   bool on_stack_ = false;                     // catch_up() is going to run when this frame ends
   bool over_told_ = false;

@@ -24,10 +24,10 @@ std::string_view bytes_of(const T& value) {
   return {reinterpret_cast<const char*>(&value), sizeof value};
 }
 
-inet_diag_req_v2 tcp_request(const IpPort& at) {
+inet_diag_req_v2 tcp_request(const IpPort& at, uint8_t state) {
   inet_diag_req_v2 request{};
   request.sdiag_protocol = IPPROTO_TCP;
-  request.idiag_states = 1U << TCP_LISTEN;
+  request.idiag_states = 1U << state;
   request.id.idiag_sport = htons(at.port);
   request.id.idiag_cookie[0] = INET_DIAG_NOCOOKIE;
   request.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
@@ -133,7 +133,21 @@ ssize_t SockDiag::receive(char* into, size_t room) {
 }
 
 SockDiag::Answer SockDiag::find_tcp(const SocketAddress& address, Row& row) {
-  if (!send(bytes_of(tcp_request(address.ip_port())), 0)) return Answer::kFailed;
+  return ask_tcp(bytes_of(tcp_request(address.ip_port(), TCP_LISTEN)), TCP_LISTEN, row);
+}
+
+SockDiag::Answer SockDiag::find_connection(const SocketAddress& theirs, const SocketAddress& ours,
+                                           Row& row) {
+  inet_diag_req_v2 request = tcp_request(theirs.ip_port(), TCP_ESTABLISHED);
+  const IpPort client = ours.ip_port();
+  request.id.idiag_dport = htons(client.port);
+  const bool v4 = request.sdiag_family == AF_INET;
+  std::memcpy(request.id.idiag_dst, client.ip.data() + (v4 ? 12 : 0), v4 ? 4 : client.ip.size());
+  return ask_tcp(bytes_of(request), TCP_ESTABLISHED, row);
+}
+
+SockDiag::Answer SockDiag::ask_tcp(std::string_view request, uint8_t state, Row& row) {
+  if (!send(request, 0)) return Answer::kFailed;
   alignas(nlmsghdr) std::array<char, 2048> room;
   for (;;) {
     const ssize_t got = receive(room.data(), room.size());
@@ -146,8 +160,8 @@ SockDiag::Answer SockDiag::find_tcp(const SocketAddress& address, Row& row) {
     }
     if (head->nlmsg_len < NLMSG_LENGTH(sizeof(inet_diag_msg))) return Answer::kFailed;
     const auto* said = static_cast<const inet_diag_msg*>(NLMSG_DATA(head));
-    // With no client's port in the question only a listener fits; TIME-WAIT rows never do.
-    if (said->idiag_state != TCP_LISTEN) return Answer::kNotFound;
+    // A listener is shown where no connection fits; TIME-WAIT rows never do.
+    if (said->idiag_state != state) return Answer::kNotFound;
     row = {said->idiag_rqueue, said->idiag_wqueue, said->idiag_inode};
     return Answer::kFound;
   }

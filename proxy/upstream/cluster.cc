@@ -263,7 +263,7 @@ void Cluster::on_result(const Lease& lease, int status, Duration first_byte) {
 Acquired Cluster::begin(Pool& pool, Waiter& waiter, const Wish& wish) {
   if (PooledConnection* idle = pool.take_idle(wish)) {
     Lease lease;
-    lease.stream = &idle->lease();
+    lease.stream = &idle->lease(wish);
     lease.endpoint = &pool.endpoint();
     return lease;
   }

@@ -15,6 +15,7 @@
 #include "proxy/http/connection.h"
 #include "proxy/net/transport.h"
 #include "proxy/observe/worker_metrics.h"
+#include "proxy/upstream/accept_line.h"
 #include "proxy/upstream/balancer.h"
 #include "proxy/upstream/dial_gate.h"
 #include "proxy/upstream/endpoint.h"
@@ -67,6 +68,9 @@ class Pool final : private event::TimerEvents {
   const Endpoint& endpoint() const { return *endpoint_; }
   std::shared_ptr<const Endpoint> share_endpoint() const { return endpoint_; }
   Track& track() { return track_; }
+  AcceptLine& accept_line() { return accept_line_; }
+  // Its protocol begins with bytes that may stand alone (http::ClientConnection::hold_rest).
+  bool holds_rest() const { return protocol_ == config::Protocol::kUwsgi; }
   uint32_t in_flight() const { return in_flight_; }
   size_t idle() const { return idle_.size(); }
   size_t connections() const { return all_.size(); }
@@ -127,29 +131,35 @@ class Pool final : private event::TimerEvents {
   Duration swept_for_{0};                               // the limit sweep_ was armed for
   std::vector<std::unique_ptr<PooledConnection>> all_;  // bounded by in-flight + limits_.spare
   std::vector<PooledConnection*> idle_;                 // oldest first; bounded by limits_.spare
+  AcceptLine accept_line_;
   event::Timer sweep_;
   event::Timer gate_pause_;
   event::Timer lesson_due_;
 };
 
 // One connection of a pool: the codec, and where it stands.
-class PooledConnection final : public event::Deferred, private http::ClientOwner {
+class PooledConnection final : public event::Deferred,
+                               private http::ClientOwner,
+                               private AcceptWaiter {
  public:
   explicit PooledConnection(Pool& pool) : pool_(&pool), age_(pool.age_) {}
 
-  http::ClientStream& lease() { return codec_->lease(); }
+  http::ClientStream& lease(const Wish& wish);
   bool is_fresh() const { return codec_->requests() <= 1; }
 
  private:
   friend class Pool;
   enum class State : uint8_t { kLeased, kIdle, kOver };
   void on_stream_over(bool reusable) override;
+  bool on_begun(int descriptor) override;
+  void on_accepted() override;
   void on_over() override;
 
   Pool* pool_;
   const uint32_t age_;
   State state_ = State::kLeased;
-  size_t index_ = 0;  // in pool_->all_
+  bool in_line_ = false;  // of pool_->accept_line()
+  size_t index_ = 0;      // in pool_->all_
   TimePoint idle_since_{};
   std::unique_ptr<http::ClientConnection> codec_;
 };

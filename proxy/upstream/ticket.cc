@@ -1,5 +1,8 @@
 #include "proxy/upstream/ticket.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "proxy/base/assert.h"
 #include "proxy/upstream/cluster.h"
 
@@ -28,6 +31,11 @@ Ticket::~Ticket() {
 void Ticket::leave_state() {
   switch (state_) {
     case State::kQueued: cluster_.remove(*this); break;
+    case State::kAccepting:
+      pool_->accept_line().leave(*this);
+      transport_.reset();
+      pool_->leave();
+      break;
     case State::kDialling:
     case State::kGranted: pool_->leave(); break;
     case State::kNew:
@@ -55,12 +63,16 @@ void Ticket::grant(Pool& pool) {
 }
 
 void Ticket::on_soon() {
+  if (state_ == State::kAccepting) {
+    timer_.cancel();
+    return on_dial_failed({ErrorCode::kRefused, Side::kUpstream, "closed before it was accepted"});
+  }
   SLUICE_ASSERT(state_ == State::kGranted);
   if (was_held_) lease_.queued = cluster_.loop_.now() - arrived_;
   PooledConnection* idle = pool_->take_idle(wish_);
   if (idle == nullptr) return dial(*pool_);  // none that it may have, or it closed meanwhile
   end();
-  lease_.stream = &idle->lease();
+  lease_.stream = &idle->lease(wish_);
   lease_.endpoint = &pool_->endpoint();
   lease_.fresh = false;
   waiter_.on_lease(lease_);
@@ -74,10 +86,35 @@ void Ticket::dial(Pool& pool) {
 }
 
 void Ticket::on_connected(std::unique_ptr<net::Transport> transport) {
-  end();
   lease_.connect = cluster_.loop_.now() - dialled_;
+  AcceptWaiter& waiter = *this;
+  const bool waits =
+      wish_.unsafe && cluster_.holds() && !pool_->holds_rest() &&
+      pool_->accept_line().join(waiter, transport->descriptor(), AcceptLine::Until::kAccepted);
+  if (!waits) return lend(std::move(transport));
+  state_ = State::kAccepting;
+  timer_.arm(std::max(patience_ - cluster_.loop_.now(), Duration{0}));
+  net::TransportEvents& events = *this;
+  transport->set_events(events);
+  transport_ = std::move(transport);
+}
+
+void Ticket::on_accepted() {
+  timer_.cancel();
+  lend(std::move(transport_));
+}
+
+// An application that goes resets what it has not accepted; nothing of ours was sent.
+void Ticket::on_readable() {
+  char byte = 0;
+  const net::Io io = transport_->read(&byte, 1);
+  if (io.state != net::Io::State::kBlocked) soon_.schedule();
+}
+
+void Ticket::lend(std::unique_ptr<net::Transport> transport) {
+  end();
   PooledConnection& connection = pool_->adopt(std::move(transport));
-  lease_.stream = &connection.lease();
+  lease_.stream = &connection.lease(wish_);
   lease_.endpoint = &pool_->endpoint();
   lease_.fresh = true;
   waiter_.on_lease(lease_);
@@ -96,6 +133,11 @@ void Ticket::tell(const Error& error, const Endpoint* endpoint) {
 }
 
 void Ticket::on_timer(event::Timer&) {
+  if (state_ == State::kAccepting) {
+    // Held for long enough: from here on it is the application's time to answer.
+    pool_->accept_line().leave(*this);
+    return lend(std::move(transport_));
+  }
   leave_state();
   tell(cluster_.hold_expired(), nullptr);
 }

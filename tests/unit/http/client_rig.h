@@ -98,6 +98,10 @@ struct ClientRig final : http::ClientOwner {
     reusable = is_reusable;
   }
   void on_over() override { ++overs; }
+  bool on_begun(int) override {
+    ++begun;
+    return waits_when_begun;
+  }
 
   event::Timers timers{TimePoint{}};
   http::ClientLimits limits;
@@ -105,6 +109,8 @@ struct ClientRig final : http::ClientOwner {
   std::vector<std::unique_ptr<Listener>> listeners;
   int streams_over = 0;
   int overs = 0;
+  int begun = 0;
+  bool waits_when_begun = false;
   bool reusable = false;
   std::unique_ptr<Client> client;
 };

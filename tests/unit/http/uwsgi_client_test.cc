@@ -41,6 +41,64 @@ TEST_CASE("uwsgi_client: packet and body go in one write, the answer ends with i
   }
 }
 
+Listener& begin_post(Rig& rig) {
+  Listener& l = rig.lease();
+  REQUIRE(rig.client->hold_rest());
+  l.stream->send_head(request("POST", "/x", BodySize::exactly(4)));
+  l.send("body");
+  l.stream->send_end();
+  l.stream->flush();
+  return l;
+}
+
+TEST_CASE("uwsgi_client: with its rest held a request begins, and goes on when it is let go") {
+  Rig rig;
+  rig.waits_when_begun = true;
+  Listener& l = begin_post(rig);
+  CHECK(rig.begun == 1);
+  CHECK(rig.wire.sent.size() == 4);
+  CHECK(l.stream->unsent() > 0);
+  l.stream->flush();
+  CHECK(rig.wire.sent.size() == 4);
+  rig.client->release_rest();
+  CHECK(l.writables == 1);
+  CHECK(l.stream->unsent() == 0);
+  const auto packet = read_uwsgi(rig.wire.take());
+  REQUIRE(packet);
+  CHECK(packet->rest == "body");
+  rig.client->release_rest();
+  rig.wire.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+  CHECK(l.head.status == 200);
+}
+
+TEST_CASE("uwsgi_client: what was begun only cannot have been executed") {
+  for (const bool reset : {false, true}) {
+    Rig rig;
+    rig.waits_when_begun = true;
+    Listener& l = begin_post(rig);
+    reset ? rig.wire.rst() : rig.wire.fin();
+    REQUIRE(l.broken.size() == 1);
+    CHECK(l.stream->delivery() == ClientStream::Delivery::kNotSent);
+  }
+  Rig let_go;
+  Listener& l = begin_post(let_go);
+  CHECK(let_go.begun == 1);
+  CHECK(l.stream->unsent() == 0);
+  let_go.wire.rst();
+  CHECK(l.stream->delivery() == ClientStream::Delivery::kUnknown);
+}
+
+TEST_CASE("uwsgi_client: a rest that nobody lets go is given up in the time for sending") {
+  Rig rig;
+  rig.limits.send = std::chrono::seconds(1);
+  rig.waits_when_begun = true;
+  Listener& l = begin_post(rig);
+  rig.advance(std::chrono::milliseconds(1100));
+  REQUIRE(l.broken.size() == 1);
+  CHECK(l.broken[0].code == ErrorCode::kTimeout);
+  CHECK(l.stream->delivery() == ClientStream::Delivery::kNotSent);
+}
+
 TEST_CASE("uwsgi_client: the answers applications give") {
   struct Case {
     std::string_view answer;
