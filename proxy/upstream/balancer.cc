@@ -127,7 +127,8 @@ size_t Balancer::by_draw(std::span<const Candidate> candidates, TimePoint now) {
   return load(candidates[one], now) <= load(candidates[other], now) ? one : other;
 }
 
-// Who is not known yet counts as the mean of those who are.
+// Who is not known yet is asked at once, to be known; meanwhile it counts as the mean of those who
+// are.
 size_t Balancer::by_latency(std::span<const Candidate> candidates, TimePoint now) const {
   double sum = 0;
   size_t known = 0;
@@ -141,7 +142,10 @@ size_t Balancer::by_latency(std::span<const Candidate> candidates, TimePoint now
   double least = 0;
   for (size_t i = 0; i < candidates.size(); ++i) {
     const double its = candidates[i].track->latency(now);
-    const double cost = (its > 0 ? its : mean) * load(candidates[i], now);
+    const bool unknown = its == 0;
+    const double cost = unknown && candidates[i].in_flight == 0
+                            ? 0
+                            : (unknown ? mean : its) * load(candidates[i], now);
     if (i > 0 && cost >= least) continue;
     best = i;
     least = cost;

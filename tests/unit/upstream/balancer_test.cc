@@ -84,7 +84,7 @@ TEST_CASE("random: two are drawn, so the most loaded of three is never asked") {
   CHECK(counts[2] > 1000);
 }
 
-TEST_CASE("peak ewma: a peak counts at once and is forgotten; the unknown counts as the mean") {
+TEST_CASE("peak ewma: a peak counts at once and is forgotten; the unknown is asked at once") {
   Rig rig(Balance::kPeakEwma, {1, 1});
   rig.tracks[0].on_answer(10ms, rig.now);
   rig.tracks[1].on_answer(12ms, rig.now);
@@ -102,8 +102,10 @@ TEST_CASE("peak ewma: a peak counts at once and is forgotten; the unknown counts
   rig.loads = {0, 0};
   rig.add(1);
   rig.use();
+  CHECK(rig.choose() == 2);
+  rig.loads = {0, 0, 1};
   CHECK(rig.choose() == 0);
-  rig.loads = {1, 1, 0};
+  rig.loads = {5, 5, 1};
   CHECK(rig.choose() == 2);
 }
 
