@@ -71,7 +71,9 @@ Result<ListenSocket> ListenSocket::adopt(Fd fd, uint32_t backlog) {
   if (::listen(fd.get(), static_cast<int>(backlog)) != 0) {
     return fail_errno(errno, Side::kUs, "listen on " + local.text());
   }
-  return ListenSocket(std::move(fd));
+  ListenSocket socket(std::move(fd));
+  socket.is_adopted_ = true;
+  return socket;
 }
 
 Status ListenSocket::hold_new_connections() {

@@ -45,9 +45,12 @@ class ListenSocket {
   // Before this object goes. Requires: nobody watches the descriptor any more.
   void close();
   bool is_open() const { return fd_.is_open(); }
+  // Its address was somebody's before us.
+  bool is_adopted() const { return is_adopted_; }
 
  private:
   explicit ListenSocket(Fd fd) : fd_(std::move(fd)) {}
+  bool is_adopted_ = false;
   std::unique_ptr<SocketClaim> claim_;  // before fd_: destroyed after it
   Fd fd_;
 };

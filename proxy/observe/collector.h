@@ -23,8 +23,9 @@ class Collector final : public prometheus::Collectable {
   // Requires: metrics.mutex_ is held.
   MetricTotals totals() const;
   int64_t in_flight(EndpointId endpoint) const;
-  // What this process and those before it have counted, without what it was told. The same.
+  // What this process and those before it have counted, and what it was told. The same.
   std::vector<prometheus::MetricFamily> counted() const;
+  void collect_told(std::vector<prometheus::MetricFamily>& out) const;
 
  private:
   using Families = std::vector<prometheus::MetricFamily>;
@@ -40,7 +41,6 @@ class Collector final : public prometheus::Collectable {
   void collect_checks(Families& out) const;
   void collect_process(Families& out) const;
   void collect_control(Families& out) const;
-  void collect_told(Families& out) const;
 
   // Sums `read(const Cell&)` over the workers that have a cell there.
   template <typename Cell, typename Read>

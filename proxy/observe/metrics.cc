@@ -112,6 +112,18 @@ std::string Metrics::take_increment() {
   return inheritance_.take_increment(Collector(*this).counted());
 }
 
+std::string Metrics::retire() {
+  const std::lock_guard lock(mutex_);
+  const Collector collector(*this);
+  auto families = collector.counted();
+  std::string increment = inheritance_.take_increment(families);
+  collector.collect_told(families);
+  std::ostringstream text;
+  prometheus::TextSerializer().Serialize(text, families);
+  last_text_ = std::move(text).str();
+  return increment;
+}
+
 void Metrics::tell(std::string family, std::string help, std::string label, std::string value,
                    uint64_t count) {
   const std::lock_guard lock(mutex_);
@@ -126,6 +138,10 @@ void Metrics::tell(std::string family, std::string help, std::string label, std:
 }
 
 std::string Metrics::render() const {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!last_text_.empty()) return last_text_;
+  }
   std::ostringstream text;
   prometheus::TextSerializer().Serialize(text, Collector(*this).Collect());
   return std::move(text).str();

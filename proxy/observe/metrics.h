@@ -75,9 +75,12 @@ class Metrics {
   using InfoLabels = std::vector<std::pair<std::string, std::string>>;
   void set_info(std::string name, std::string help, InfoLabels labels);
 
-  // An upgrade (observe/inheritance.h): what a predecessor counted, and what is new for a successor.
+  // An upgrade (observe/inheritance.h): what a predecessor counted, what is new for a successor.
   bool inherit(std::string_view text);
   std::string take_increment();
+  // The first increment; from now on render() says what it said then, so that nobody who asks both
+  // processes in turn sees a counter fall.
+  std::string retire();
   // A counter that somebody else keeps over the life of processes; told again, it is replaced.
   void tell(std::string family, std::string help, std::string label, std::string value,
             uint64_t count);
@@ -143,6 +146,7 @@ class Metrics {
   std::vector<Source> sources_;
   std::vector<Info> infos_;
   Inheritance inheritance_;
+  std::string last_text_;    // of a process that retires
   std::vector<Told> told_;  // bounded by kMostTold
 };
 

@@ -81,7 +81,9 @@ Channel::Got Channel::receive(Message& into, Fd& with) const {
   ssize_t size = 0;
   do {
     size = ::recvmsg(fd_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  } while (size < 0 && errno == EINTR);
+    // unix(7): ECONNRESET says once that the other side closed with words of ours unread. What it
+    // said before is still in the queue.
+  } while (size < 0 && (errno == EINTR || errno == ECONNRESET));
   if (size < 0) return errno == EAGAIN ? Got::kNothing : Got::kEnd;
   const cmsghdr* const rights = CMSG_FIRSTHDR(&header);
   if (rights != nullptr && rights->cmsg_type == SCM_RIGHTS) {

@@ -69,7 +69,9 @@ Result<ControlPlane::Prepared> ControlPlane::prepare(const config::Config& confi
       auto socket = sockets_.open("metrics", *config.metrics.address, 64);
       if (!socket) return tl::unexpected(socket.error());
       *next.reads = std::make_unique<ControlServer>(loop_, std::move(*socket), read_handler_);
-      if (const auto started = start(**next.reads); !started) return tl::unexpected(started.error());
+      if (const auto started = start(**next.reads); !started) {
+        return tl::unexpected(started.error());
+      }
     }
   }
   const bool missing = orders_ == nullptr && !config.admin.socket.empty();

@@ -24,9 +24,7 @@ void IdleHandOver::give() {
       case WorkerListener::Given::kNone: return;
       case WorkerListener::Given::kOne: break;
       case WorkerListener::Given::kLater: return again_.arm(kAgain);
-      case WorkerListener::Given::kGone:
-        gone_ = true;
-        return listener_.drain(true);
+      case WorkerListener::Given::kGone: gone_ = true; return listener_.drain(true);
     }
   }
   if (!gone_) again_.arm(Duration{0});

@@ -23,7 +23,8 @@ Status Lifeline::learn(SocketStock& sockets) {
     Message message;
     Fd with;
     if (supervisor_.await(message, with, kBirth) != Channel::Got::kMessage) {
-      return fail(ErrorCode::kClosed, Side::kUs, "the supervisor speaks another protocol or is gone");
+      return fail(ErrorCode::kClosed, Side::kUs,
+                  "the supervisor speaks another protocol or is gone");
     }
     const std::string text(message.text());
     switch (message.word) {
@@ -34,6 +35,7 @@ Status Lifeline::learn(SocketStock& sockets) {
       case Word::kSocket: sockets.add(text, std::move(with)); break;
       case Word::kTold: told_.push_back(message); break;
       case Word::kWatchdog: watchdog_ = std::chrono::milliseconds(message.number); break;
+      case Word::kProven: proven_ = true; break;
       case Word::kBegin: return {};
       default: break;
     }

@@ -47,6 +47,7 @@ class Lifeline final : private event::IoEvents, private event::TimerEvents {
   Role role() const { return role_; }
   const std::string& reason() const { return reason_; }  // of a restart
   const std::vector<Message>& told() const { return told_; }
+  bool is_proven() const { return proven_; }
   int signal_pid() const;  // whom to signal
 
  private:
@@ -59,6 +60,7 @@ class Lifeline final : private event::IoEvents, private event::TimerEvents {
   Role role_ = Role::kFirst;
   std::string reason_;
   std::vector<Message> told_;  // bounded by the supervisor's ceilings
+  bool proven_ = false;  // to a process before us
   Duration watchdog_{0};
   bool gone_ = false;  // the supervisor is
   LifelineEvents* events_ = nullptr;

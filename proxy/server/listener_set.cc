@@ -38,7 +38,9 @@ Result<std::vector<ListenerOrder>> ListenerSet::prepare(
 
 void ListenerSet::discard(const std::vector<ListenerOrder>& orders) const {
   for (const ListenerOrder& order : orders) {
-    const bool is_new = find(order.shared->name) != order.shared;
+    // The path of one that was passed to us is still somebody's.
+    const bool is_new =
+        find(order.shared->name) != order.shared && !order.shared->socket.is_adopted();
     const config::Address& address = order.config.address;
     if (is_new && address.is_unix) ::unlink(address.host_or_path.c_str());
   }

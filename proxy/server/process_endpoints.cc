@@ -9,7 +9,9 @@ namespace sluice::server {
 void Process::open_directory(const config::Config& config) {
   resolver_ = std::make_unique<net::Resolver>(*loop_, config.resolver);
   lookout_ = std::make_unique<upstream::Lookout>(*loop_, *metrics_);
-  judge_ = std::make_unique<ReadinessJudge>(*loop_, *log_, readiness_);
+  judge_ = std::make_unique<ReadinessJudge>(*loop_, *log_, readiness_,
+                                            [this] { lifeline_.say(Word::kProven); });
+  if (lifeline_.is_proven()) judge_->trust();
   metrics_->read_gauge("ready", "1 while readiness is answered with 200.",
                        [this] { return readiness_.is_ready() ? 1.0 : 0.0; });
   upstream::DirectoryEvents& events = *this;

@@ -50,8 +50,12 @@ std::string seconds_text(Duration time) {
 }  // namespace
 
 ReadinessJudge::ReadinessJudge(event::Loop& loop, observe::ProcessLog& log,
-                               exchange::Readiness& readiness)
-    : loop_(loop), log_(log), readiness_(readiness), beat_(loop.timers(), *this) {}
+                               exchange::Readiness& readiness, std::function<void()> on_ready)
+    : loop_(loop),
+      log_(log),
+      readiness_(readiness),
+      on_ready_(std::move(on_ready)),
+      beat_(loop.timers(), *this) {}
 
 ReadinessJudge::~ReadinessJudge() = default;
 
@@ -126,7 +130,7 @@ void ReadinessJudge::judge() {
     is_ready = false;
     if (is_wanted) ask(subject, now);
   }
-  was_ready_ = was_ready_ || is_ready;
+  if (is_ready && !std::exchange(was_ready_, true) && on_ready_) on_ready_();
   const bool was = readiness_.upstreams.exchange(is_ready, std::memory_order_relaxed);
   if (was != is_ready || !is_told_) say();
   beat_.arm(is_ready ? kRestingBeat : kBeat);

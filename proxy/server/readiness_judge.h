@@ -10,6 +10,7 @@
 //   kProven
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -25,10 +26,14 @@ namespace sluice::server {
 
 class ReadinessJudge final : private event::TimerEvents, private upstream::InquiryEvents {
  public:
-  // Requires: all of them outlive it.
-  ReadinessJudge(event::Loop& loop, observe::ProcessLog& log, exchange::Readiness& readiness);
+  // `on_ready` runs when they let it for the first time. Requires: all of them outlive it.
+  ReadinessJudge(event::Loop& loop, observe::ProcessLog& log, exchange::Readiness& readiness,
+                 std::function<void()> on_ready = nullptr);
   ~ReadinessJudge();
 
+  // The process before us was ready: who has answered it need not answer us, too, for a balancer to
+  // go on. Before adopt().
+  void trust() { was_ready_ = true; }
   // This configuration comes into force. Upstreams that it brings into a process that was ready
   // once count as proven: a reload must not take a task out of its balancer.
   void adopt(const config::Config& config);
@@ -69,6 +74,7 @@ class ReadinessJudge final : private event::TimerEvents, private upstream::Inqui
   event::Loop& loop_;
   observe::ProcessLog& log_;
   exchange::Readiness& readiness_;
+  const std::function<void()> on_ready_;
   std::map<std::string, Subject, std::less<>> subjects_;  // as many as the configuration says
   bool was_ready_ = false;                                // once in this process's life
   std::string refused_;                                   // why never again; empty: not so

@@ -136,7 +136,7 @@ void Succession::on_retire(Channel line) {
   deadline_ = steady_now() + std::max(kLongestRetirement, owner_.drain_deadline());
   sockets_.retire();
   house_.controls.retire();
-  give_counters();
+  give_counters(house_.metrics.retire());
   house_.log.info("a successor serves; " + std::to_string(house_.connections.open.load()) +
                   " connections open");
   beat_.arm(kBeat);
@@ -173,15 +173,16 @@ void Succession::let_go() {
   if (stage_ != Stage::kNaming) return;
   stage_ = Stage::kRetiring;
   still_accepting_ = house_.workers.size();
-  bool drops = false;
+  // A successor that crashed has named none; its restart accepts on them all.
   for (const auto& listener : house_.listeners.all()) {
-    if (std::find(named_.begin(), named_.end(), listener->name) != named_.end()) continue;
-    // A successor that crashed has named none; its restart accepts on them all.
-    if (named_.empty()) continue;
-    drops = true;
-    static_cast<void>(listener->socket.hold_new_connections());
+    const bool is_named = std::find(named_.begin(), named_.end(), listener->name) != named_.end();
+    if (!is_named && !named_.empty()) dropped_.push_back(listener);
   }
-  if (!drops) return order_workers();
+  for (const auto& listener : dropped_) {
+    static_cast<void>(listener->socket.hold_new_connections());
+    listener->socket.refuse_new_connections();
+  }
+  if (dropped_.empty()) return order_workers();
   last_handshakes_ =
       std::make_unique<Later>(house_.loop, kLastHandshakes, [this] { order_workers(); });
 }
@@ -190,8 +191,14 @@ void Succession::order_workers() {
   const auto names = std::make_shared<const std::vector<std::string>>(named_);
   for (const auto& worker : house_.workers) {
     worker->hand_over(names, successor_->channel(),
-                      [this] { house_.loop.post([this] { --still_accepting_; }); });
+                      [this] { house_.loop.post([this] { on_let_go(); }); });
   }
+}
+
+void Succession::on_let_go() {
+  if (--still_accepting_ > 0) return;
+  for (const auto& listener : dropped_) listener->socket.close();
+  dropped_.clear();
 }
 
 void Succession::hurry() {
@@ -201,10 +208,10 @@ void Succession::hurry() {
 
 void Succession::on_timer(event::Timer&) {
   const TimePoint now = steady_now();
-  if (now - told_counters_ >= kCountersEvery) give_counters();
+  if (now - told_counters_ >= kCountersEvery) give_counters(house_.metrics.take_increment());
   const size_t open = house_.connections.open.load();
-  const bool is_empty = stage_ == Stage::kRetiring && still_accepting_ == 0 && open == 0 &&
-                        predecessors_.empty();
+  const bool is_empty =
+      stage_ == Stage::kRetiring && still_accepting_ == 0 && open == 0 && predecessors_.empty();
   if (is_empty || now >= deadline_) {
     stage_ = Stage::kOver;
     if (!is_empty) {
@@ -216,9 +223,8 @@ void Succession::on_timer(event::Timer&) {
   beat_.arm(kBeat);
 }
 
-void Succession::give_counters() {
+void Succession::give_counters(const std::string& text) {
   told_counters_ = steady_now();
-  const std::string text = house_.metrics.take_increment();
   if (text.empty()) return;
   const auto file = to_memory_file(text);
   if (!file || !lifeline_.say(Word::kCounters, {}, 0, file->get())) {
@@ -227,7 +233,7 @@ void Succession::give_counters() {
 }
 
 void Succession::say_last() {
-  if (stage_ == Stage::kOver) give_counters();
+  if (stage_ == Stage::kOver) give_counters(house_.metrics.take_increment());
 }
 
 }  // namespace sluice::server

@@ -27,9 +27,9 @@ namespace sluice::server {
 
 class SuccessionOwner {
  public:
-  virtual void on_order(int signal) = 0;      // the supervisor was signalled
-  virtual void on_orphaned() = 0;             // the supervisor is gone: end
-  virtual void on_succeeded() = 0;            // nothing is left here: end now
+  virtual void on_order(int signal) = 0;  // the supervisor was signalled
+  virtual void on_orphaned() = 0;         // the supervisor is gone: end
+  virtual void on_succeeded() = 0;        // nothing is left here: end now
   virtual Duration drain_deadline() const = 0;
 
  protected:
@@ -82,8 +82,9 @@ class Succession final : private LifelineEvents, private LineEvents, private eve
   void adopt(const Message& message, Fd with);
   void let_go();
   void order_workers();
+  void on_let_go();
   void on_timer(event::Timer& timer) override;
-  void give_counters();
+  void give_counters(const std::string& text);
   void answer();
 
   static constexpr size_t kMostPredecessors = 8;  // the supervisor keeps no more
@@ -93,10 +94,11 @@ class Succession final : private LifelineEvents, private LineEvents, private eve
   const House house_;
   SuccessionOwner& owner_;
   Stage stage_ = Stage::kServing;
-  Verdict asker_;  // of an upgrade under way
-  size_t turn_ = 0;  // whose worker adopts next
-  std::vector<std::string> named_;  // the successor's listeners
-  size_t still_accepting_ = 0;      // workers that have not let go yet
+  Verdict asker_;                                         // of an upgrade under way
+  size_t turn_ = 0;                                       // whose worker adopts next
+  std::vector<std::string> named_;                        // the successor's listeners
+  std::vector<std::shared_ptr<ListenerShared>> dropped_;  // which it has not
+  size_t still_accepting_ = 0;                            // workers that have not let go yet
   TimePoint deadline_ = TimePoint::max();
   TimePoint told_counters_{};
   std::unique_ptr<Line> successor_;

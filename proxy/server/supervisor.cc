@@ -165,10 +165,10 @@ void Supervisor::on_end(std::unique_ptr<Child> child, int status) {
   if (!well) count_lost(*child);
   if (child->state == Child::State::kSuccessor) {
     if (child->draining) return upgrade_until_.reset();  // the upgrade was over before
-    return end_upgrade(false, !child->complaint.empty()    ? child->complaint
-                              : !child->last_words.empty() ? child->last_words
-                                                           : "it ended before it accepted (" +
-                                                                 end_of(status) + ")");
+    return end_upgrade(false, !child->complaint.empty() ? child->complaint
+                              : !child->last_words.empty()
+                                  ? child->last_words
+                                  : "it ended before it accepted (" + end_of(status) + ")");
   }
   if (child->state == Child::State::kRetiring) {
     if (!well) log("error", "retiring " + who + ": " + end_of(status));

@@ -95,11 +95,12 @@ class Supervisor {
   Fd binary_;       // what serves since an upgrade; not open: the program we are
   Fd next_binary_;  // of the upgrade under way
   bool has_served_ = false;
-  bool stopping_ = false;           // told to end
-  std::optional<int> exit_code_;    // the serving process ended for good
+  bool proven_ = false;    // kProven
+  bool stopping_ = false;         // told to end
+  std::optional<int> exit_code_;  // the serving process ended for good
   std::optional<TimePoint> restart_at_;
   std::string restart_reason_;
-  Duration pause_{0};               // before the next restart
+  Duration pause_{0};  // before the next restart
   std::optional<TimePoint> upgrade_until_;
   // What a new serving process is told, so that these counters never fall.
   std::map<std::string, int64_t> restarts_;  // by reason; bounded by kMostReasons

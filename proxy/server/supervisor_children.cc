@@ -89,6 +89,7 @@ void Supervisor::welcome(Child& child, const std::string& reason) {
     child.channel.send(Message(Word::kSocket, socket.name), socket.fd.get());
   }
   for (const Message& message : told()) child.channel.send(message);
+  if (proven_) child.channel.send(Message(Word::kProven));
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(manager_.watchdog());
   if (ms.count() > 0) child.channel.send(Message(Word::kWatchdog, {}, ms.count()));
   child.channel.send(Message(Word::kBegin));
@@ -108,7 +109,6 @@ void Supervisor::read(Child& child) {
     child.channel.close();
     if (child.state == Child::State::kSuccessor && upgrade_until_) {
       // It is about to end, or of another protocol, and then it is not waited for.
-      child.last_words = "it hung up before it accepted";
       upgrade_until_ = std::min(*upgrade_until_, steady_now() + kSpawnPause);
     }
     return;
@@ -140,6 +140,7 @@ void Supervisor::hear(Child& child, const Message& message, Fd with) {
         end_upgrade(false, "told to stop meanwhile");
       }
       return;
+    case Word::kProven: proven_ = true; return;
     case Word::kFailed: child.complaint = message.text(); return;
     case Word::kUpgrade:
       if (serves) begin_upgrade(true);
@@ -175,8 +176,8 @@ Child* Supervisor::find(Child::State state) {
 
 void Supervisor::tell(const Message& message) {
   for (const auto& child : children_) {
-    const bool is_it = child->state == Child::State::kServing ||
-                       child->state == Child::State::kStarting;
+    const bool is_it =
+        child->state == Child::State::kServing || child->state == Child::State::kStarting;
     if (is_it && !child->silent) child->channel.send(message);
   }
 }
@@ -190,7 +191,8 @@ std::vector<Message> Supervisor::told() const {
                          reason,
                      count);
   }
-  const std::string upgrades = "sluice_upgrades_total\tUpgrades of the program, by result.\tresult\t";
+  const std::string upgrades =
+      "sluice_upgrades_total\tUpgrades of the program, by result.\tresult\t";
   all.emplace_back(Word::kTold, upgrades + "success", upgrades_);
   all.emplace_back(Word::kTold, upgrades + "failure", failed_upgrades_);
   if (lost_requests_ > 0) {

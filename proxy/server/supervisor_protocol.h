@@ -4,11 +4,12 @@
 // fails like one that cannot start. A value; any thread.
 //
 //   supervisor                                   serving process
-//     kWelcome, kSocket*, kTold*, kBegin    ->     at its birth, before it opens anything
+//     kWelcome, kSocket*, kTold*, kProven,  ->     at its birth, before it opens anything
+//     kWatchdog, kBegin
 //                                           <-     kLedger, kSocket*, kAccepting, or kFailed
 //     kSignal, kTold                        ->
 //                                           <-     kSocket, kSocketGone, kReloading, kReady,
-//                                                  kStopping, kAlive, kUpgrade
+//                                                  kStopping, kAlive, kProven, kUpgrade
 //     kVerdict                              ->     of the upgrade, to the one that served so far
 //     kRetire (its end of the line)         ->     the same; the new one gets
 //     kPredecessor (the other end)          ->
@@ -57,6 +58,7 @@ enum class Word : uint16_t {
   kCounters,         // with a memory file: observe::Metrics::take_increment()
   kListener,         // text: its configured address
   kConnection,       // text: its listener; ip, port: the client; number: requests so far
+  kProven,           // every upstream has answered once: a successor need not find out again
 };
 
 enum class Role : uint8_t { kFirst, kRestarted, kSuccessor };

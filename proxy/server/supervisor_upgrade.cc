@@ -49,8 +49,8 @@ void Supervisor::on_accepting(Child& child, const Message& message) {
   Child* const old = find(Child::State::kServing);
   binary_ = std::move(next_binary_);
   pause_ = Duration{0};
-  end_upgrade(true, "process " + std::to_string(child.pid) + " serves now: " +
-                        std::string(message.text()));
+  end_upgrade(
+      true, "process " + std::to_string(child.pid) + " serves now: " + std::string(message.text()));
   child.state = Child::State::kServing;
   for (const Message& count : told()) child.channel.send(count);
   manager_.say(message);
@@ -93,10 +93,11 @@ void Supervisor::check_upgrade() {
   upgrade_until_.reset();
   Child* const late = find(Child::State::kSuccessor);
   if (late == nullptr || late->accepted != TimePoint{}) return;
-  if (late->last_words.empty()) {
-    const auto limit = std::chrono::duration_cast<std::chrono::milliseconds>(options_.upgrade_timeout);
-    late->last_words = "it did not accept within " + std::to_string(limit.count()) + " ms";
-  }
+  const auto limit =
+      std::chrono::duration_cast<std::chrono::milliseconds>(options_.upgrade_timeout);
+  late->last_words = late->silent
+                         ? "it hung up before it accepted"
+                         : "it did not accept within " + std::to_string(limit.count()) + " ms";
   ::kill(late->pid, SIGKILL);  // its end is the verdict
 }
 

@@ -58,7 +58,8 @@ ServiceManager ServiceManager::from_environment() {
   const auto interval = parse_decimal(take_variable("WATCHDOG_USEC"));
   const std::string pid = take_variable("WATCHDOG_PID");
   if (interval && (pid.empty() || is_me(pid))) {
-    const auto most = static_cast<uint64_t>(std::chrono::microseconds(std::chrono::hours(24)).count());
+    const auto most =
+        static_cast<uint64_t>(std::chrono::microseconds(std::chrono::hours(24)).count());
     manager.watchdog_ = std::chrono::microseconds(std::min(*interval, most));
   }
   return manager;

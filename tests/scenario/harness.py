@@ -40,11 +40,12 @@ def address_of(text):
 
 
 class Sluice:
-    def __init__(self, config, *, args=(), env=None, limits=(), expect_exit=0, **names):
+    def __init__(self, config, *, args=(), env=None, limits=(), wrap=(), pass_fds=(), expect_exit=0, **names):
         self.dir = tempfile.mkdtemp(prefix="sluice.")
         self.names = dict(names, dir=self.dir)
         self.config_file = self.dir + "/sluice.yaml"
         self.args, self.env, self.limits, self.expect_exit = args, env, limits, expect_exit
+        self.wrap, self.pass_fds = wrap, pass_fds  # what executes sluice in its own place, and what it is given
         self.clients, self.process, self.exit_code = [], None, None
         if config is not None:
             self.write_config(config)
@@ -94,10 +95,12 @@ upstreams:
         command += list(self.args) or ["-c", self.config_file]
         if self.limits:  # ("nofile", 64): the program itself is not changed, only what it may have
             command = ["prlimit", "--%s=%s" % self.limits] + command
+        command = list(self.wrap) + command
         self.stderr_file = open(self.dir + "/stderr", "w")
         self.stdout_file = open(self.dir + "/stdout", "w")
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.stdout_file, stderr=self.stderr_file,
-                                        start_new_session=True, env={**os.environ, **(self.env or {})}, cwd=self.dir)
+                                        start_new_session=True, env={**os.environ, **(self.env or {})}, cwd=self.dir,
+                                        pass_fds=self.pass_fds)
 
         def is_ready():
             if os.path.exists(ready):
@@ -112,6 +115,11 @@ upstreams:
         self.admin = self.ready.get("admin")
         self.pid = self.ready["pid"]
         return self
+
+    def serving_pid(self):
+        """Of the process that serves now: another one after a crash or an upgrade."""
+        with open(self.dir + "/ready.json") as f:
+            return json.load(f)["serving_pid"]
 
     def signal(self, number):
         self.process.send_signal(number)
@@ -237,10 +245,11 @@ upstreams:
         return total / os.sysconf("SC_CLK_TCK")
 
     def rss(self):
+        """Bytes resident; what supervisor and serving process share counts once."""
         total = 0
         for pid in self.pids():
-            with open("/proc/%d/statm" % pid) as f:
-                total += int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            with open("/proc/%d/smaps_rollup" % pid) as f:
+                total += int(re.search(r"^Pss:\s+(\d+) kB", f.read(), re.M)[1]) * 1024
         return total
 
     def open_files(self):

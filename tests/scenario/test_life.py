@@ -370,11 +370,12 @@ class Orders(Scenario):
             where = "127.0.0.1:%d" % sluice.metrics_address[1]
             self.assertEqual(run_cli("healthcheck", "--address", where), (0, "", ""))
             self.assertEqual(run_cli("healthcheck", env={"SLUICE_METRICS": where}), (0, "", ""))
-            os.kill(sluice.pid, signal.SIGSTOP)  # alive, but serves nobody
+            serving = sluice.serving_pid()
+            os.kill(serving, signal.SIGSTOP)  # alive, but serves nobody
             try:
                 self.assertEqual(run_cli("healthcheck", "--address", where), (1, "", ""))
             finally:
-                os.kill(sluice.pid, signal.SIGCONT)
+                os.kill(serving, signal.SIGCONT)
             sluice.signal(signal.SIGTERM)
             eventually(lambda: sluice.http_metrics("/ready").status == 503)
             self.assertEqual(run_cli("healthcheck", "--address", where)[0], 1)
