@@ -17,8 +17,7 @@ size_t index_of(const std::vector<upstream::Definition>& upstreams, const std::s
 std::shared_ptr<const Snapshot> build_snapshot(std::shared_ptr<const config::Config> config,
                                                const filter::Registry& filters,
                                                observe::Metrics& metrics, const Snapshot* previous,
-                                               config::Faults& faults,
-                                               upstream::Definer* definer) {
+                                               config::Faults& faults, upstream::Definer* definer) {
   upstream::LooseDefiner loose(metrics);
   if (definer == nullptr) definer = &loose;
   auto next = std::make_shared<Snapshot>();

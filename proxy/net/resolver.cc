@@ -46,15 +46,16 @@ std::string servers_text(const std::vector<config::Address>& servers) {
 
 tl::unexpected<Error> failed(int status) {
   switch (status) {
-    case ARES_ENOTFOUND: return fail(ErrorCode::kNotFound, Side::kUpstream, "there is no such name");
+    case ARES_ENOTFOUND:
+      return fail(ErrorCode::kNotFound, Side::kUpstream, "there is no such name");
     case ARES_ENODATA:
       return fail(ErrorCode::kNotFound, Side::kUpstream, "the name has no such record");
-    case ARES_ETIMEOUT:
-      return fail(ErrorCode::kTimeout, Side::kUpstream, "no name server answers");
-    case ARES_ECONNREFUSED:
-      return fail(ErrorCode::kRefused, Side::kUpstream, "no name server can be reached");
+    case ARES_ETIMEOUT: return fail(ErrorCode::kTimeout, Side::kUpstream, "no name server answers");
+    case ARES_ECONNREFUSED:  // older versions say this, too, when every server fails or refuses
+      return fail(ErrorCode::kRefused, Side::kUpstream,
+                  "no name server can be reached, or all fail (SERVFAIL) or refuse (REFUSED)");
     case ARES_ESERVFAIL:
-      return fail(ErrorCode::kUnreachable, Side::kUpstream, "the name server has failed (SERVFAIL)");
+      return fail(ErrorCode::kUnreachable, Side::kUpstream, "the name server fails (SERVFAIL)");
     case ARES_EREFUSED:
       return fail(ErrorCode::kUnreachable, Side::kUpstream, "the name server refuses (REFUSED)");
     default: return fail(ErrorCode::kMalformed, Side::kUpstream, ares_strerror(status));
@@ -114,7 +115,11 @@ struct Resolver::Query {
 class Resolver::Question final : public Lookup, private event::SoonEvents {
  public:
   Question(Resolver& owner, std::string asked, std::optional<uint16_t> with, LookupEvents& to)
-      : resolver(owner), name(std::move(asked)), port(with), events_(to), soon_(owner.loop_, *this) {
+      : resolver(owner),
+        name(std::move(asked)),
+        port(with),
+        events_(to),
+        soon_(owner.loop_, *this) {
     reset();
     resolver.questions_.push_back(this);
   }
@@ -239,8 +244,8 @@ Resolver::~Resolver() {
 
 Status Resolver::open() {
   ares_options options{};
-  options.timeout = static_cast<int>(
-      std::chrono::ceil<std::chrono::milliseconds>(config_.timeout).count());
+  options.timeout =
+      static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(config_.timeout).count());
   options.tries = static_cast<int>(config_.tries);
   options.sock_state_cb = [](void* self, int fd, int readable, int writable) {
     static_cast<Resolver*>(self)->watch(fd, readable != 0, writable != 0);

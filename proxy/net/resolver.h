@@ -51,7 +51,7 @@ class Resolver final : public Names, private event::TimerEvents {
 
   event::Loop& loop_;
   config::Resolver config_;
-  std::string system_;  // what /etc/resolv.conf was when the channel was opened
+  std::string system_;                   // what /etc/resolv.conf was when the channel was opened
   ares_channeldata* channel_ = nullptr;  // null: opened by the next question
   size_t outstanding_ = 0;               // bounded by kMostOutstanding
   std::vector<Question*> questions_;     // not answered yet; bounded by kMostOutstanding

@@ -10,11 +10,13 @@
 
 #include <CLI/CLI.hpp>
 
+#include "proxy/base/text.h"
 #include "proxy/config/address.h"
 #include "proxy/config/dump.h"
-#include "proxy/base/text.h"
 #include "proxy/config/load.h"
 #include "proxy/config/units.h"
+#include "proxy/server/commands_doctor.h"
+#include "proxy/server/commands_endpoints.h"
 #include "proxy/server/control_client.h"
 #include "proxy/server/process.h"
 #include "proxy/server/status_table.h"
@@ -252,6 +254,8 @@ int run_command(int argc, char** argv, const filter::Registry& filters,
       chosen = [&words, path] { return order(words, path); };
     });
   }
+  add_endpoints(app, chosen);
+  add_doctor(app, filters, chosen);
   CLI::App& status_app = add_order(app, "status", "what the running sluice does", words);
   status_app.add_flag("--json", words.json, "for programs");
   status_app.callback([&] { chosen = [&] { return status(words); }; });

@@ -36,7 +36,9 @@ class ControlServer::Connection final : public event::Deferred,
     stream_ = &stream;
     is_head_ = head.is("HEAD");
     // The answer may come when this connection has long gone: it finds it through self_.
-    server_.handler_(head.method, head.path, [self = self_](ControlReply reply) {
+    // An order has parameters; a read may come with a query that is nobody's business.
+    const std::string_view asked = head.is("POST") ? head.target : head.path;
+    server_.handler_(head.method, asked, [self = self_](ControlReply reply) {
       if (*self != nullptr) (*self)->say(std::move(reply));
     });
     return *this;

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "proxy/config/dump.h"
+#include "proxy/server/endpoint_orders.h"
 #include "proxy/server/process.h"
 
 namespace sluice::server {
@@ -83,6 +84,7 @@ void Process::handle_order(std::string_view method, std::string_view path,
     reopen_logs();
     return answer(verdict_reply(true, "logs reopened"));
   }
+  if (path.starts_with("/upstreams/")) return answer(order_endpoints(*directory_, path));
   answer({404, "no such order\n"});
 }
 
@@ -134,16 +136,7 @@ std::string Process::status() const {
     out["leaving_listeners"].push_back(
         {{"address", listener.bound}, {"connections", listener.open.load()}});
   }
-  out["upstreams"] = nlohmann::json::array();
-  for (const auto& upstream : snapshot_->upstreams) {
-    nlohmann::json endpoints = nlohmann::json::array();
-    for (const auto& endpoint : upstream.endpoints)
-      endpoints.push_back({{"address", endpoint->name()}});
-    const bool uwsgi = upstream.config.protocol == config::Protocol::kUwsgi;
-    out["upstreams"].push_back({{"name", upstream.config.name},
-                                {"protocol", uwsgi ? "uwsgi" : "http1"},
-                                {"endpoints", endpoints}});
-  }
+  out["upstreams"] = describe_upstreams(*directory_, *metrics_);
   return out.dump();
 }
 

@@ -63,7 +63,8 @@ std::string status_table(const std::string& json) {
   for (const Json& upstream : list(status, "upstreams")) {
     std::string endpoints;
     for (const Json& endpoint : list(upstream, "endpoints")) {
-      endpoints += " " + text(endpoint, "address");
+      const std::string state = text(endpoint, "state");
+      endpoints += " " + text(endpoint, "address") + (state.empty() ? "" : " (" + state + ")");
     }
     line(out, "upstream",
          text(upstream, "name") + " (" + text(upstream, "protocol") + ")" + endpoints);

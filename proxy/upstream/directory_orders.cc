@@ -71,7 +71,8 @@ Result<std::string> Directory::add(std::string_view upstream, const net::SocketA
     return refuse(ErrorCode::kInvalid, "upstream " + to.config.name + " has " + name +
                                            " already; weight and undrain change it");
   }
-  if (to.slots.size() >= kMostMembers || to.orders.weights.size() >= kMostMembers) return too_many();
+  if (to.slots.size() >= kMostMembers || to.orders.weights.size() >= kMostMembers)
+    return too_many();
   // Removed by order before: what is added counts now, not what the file says of it.
   to.orders.removed.erase(name);
   to.orders.drained.erase(name);
@@ -79,9 +80,9 @@ Result<std::string> Directory::add(std::string_view upstream, const net::SocketA
   std::erase_if(to.orders.added, [&name](const Member& member) { return member.name == name; });
   to.orders.added.push_back({address, name, weight, priority, false, "live"});
   renew(to, nullptr);
-  std::string said =
-      summary(to, name, "added, weight " + std::to_string(weight) +
-                            (priority > 0 ? ", priority " + std::to_string(priority) : ""));
+  std::string said = summary(to, name,
+                             "added, weight " + std::to_string(weight) +
+                                 (priority > 0 ? ", priority " + std::to_string(priority) : ""));
   log_.info("by order: " + said);
   return said;
 }

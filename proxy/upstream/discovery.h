@@ -24,9 +24,9 @@ namespace sluice::upstream {
 // One address that a name stands for.
 struct Found {
   net::SocketAddress address;
-  std::string name;       // of the address: "10.0.0.7:8000"
-  uint32_t weight = 1;    // SRV only; the source's otherwise
-  uint32_t group = 0;     // SRV: its priority's place among the answer's; 0 is asked first
+  std::string name;     // of the address: "10.0.0.7:8000"
+  uint32_t weight = 1;  // SRV only; the source's otherwise
+  uint32_t group = 0;   // SRV: its priority's place among the answer's; 0 is asked first
   bool operator==(const Found& other) const {
     return name == other.name && weight == other.weight && group == other.group;
   }

@@ -18,7 +18,7 @@ constexpr size_t kMostMembers = 1000;  // of one upstream
 
 struct Member {
   net::SocketAddress address;
-  std::string name;      // "127.0.0.1:8000"
+  std::string name;  // "127.0.0.1:8000"
   uint32_t weight = 1;
   uint32_t priority = 0;
   bool drained = false;  // by order

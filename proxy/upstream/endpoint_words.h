@@ -7,7 +7,7 @@
 
 namespace sluice::upstream {
 
-std::string_view name_of(EndpointState state);   // "holding"
-std::string_view reason_of(EndpointNews news);   // "connection refused"
+std::string_view name_of(EndpointState state);  // "holding"
+std::string_view reason_of(EndpointNews news);  // "connection refused"
 
 }  // namespace sluice::upstream

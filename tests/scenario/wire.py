@@ -302,7 +302,7 @@ class Origin:
 
     kind = Served
 
-    def __init__(self, serve=None, path=None, backlog=128):
+    def __init__(self, serve=None, path=None, backlog=128, address=("127.0.0.1", 0)):
         self.serve, self.requests, self.connections, self.errors = serve, [], [], []
         self.waiting, self.count = queue.Queue(), 0
         if path:
@@ -311,9 +311,10 @@ class Origin:
             self.sock.listen(backlog)
             self.endpoint = "unix:" + path
         else:
-            self.sock = socket.create_server(("127.0.0.1", 0), backlog=backlog)
+            v6 = ":" in address[0]
+            self.sock = socket.create_server(address, family=socket.AF_INET6 if v6 else socket.AF_INET, backlog=backlog)
             self.port = self.sock.getsockname()[1]
-            self.endpoint = "127.0.0.1:%d" % self.port
+            self.endpoint = ("[%s]:%d" if v6 else "%s:%d") % (address[0], self.port)
         self.thread = threading.Thread(target=self._accept_all, daemon=True)
         self.thread.start()
 

@@ -117,10 +117,8 @@ TEST_CASE("snapshot: without a definer the endpoints are nobody's") {
   Rig rig;
   rig.config.upstreams = {upstream_of("a", {"127.0.0.1"})};
   const auto config = std::make_shared<const config::Config>(rig.config);
-  const auto first =
-      build_snapshot(config, rig.registry, rig.metrics, nullptr, rig.faults);
-  const auto second =
-      build_snapshot(config, rig.registry, rig.metrics, first.get(), rig.faults);
+  const auto first = build_snapshot(config, rig.registry, rig.metrics, nullptr, rig.faults);
+  const auto second = build_snapshot(config, rig.registry, rig.metrics, first.get(), rig.faults);
   REQUIRE(second);
   CHECK(second->upstreams[0].endpoints[0] != first->upstreams[0].endpoints[0]);
 }
@@ -129,11 +127,9 @@ TEST_CASE("generation: an upstream gets other endpoints between two snapshots") 
   Rig rig;
   observe::WorkerMetrics& worker = rig.metrics.add_worker();
   rig.config.upstreams = {upstream_of("a", {"127.0.0.1"})};
-  const auto generation =
-      next_generation(rig.rounds.loop(), worker, rig.build(), nullptr);
+  const auto generation = next_generation(rig.rounds.loop(), worker, rig.build(), nullptr);
   config::Faults faults;
-  redefine(*generation,
-           rig.directory.define(upstream_of("a", {"127.0.0.1", "127.0.0.2"}), faults));
+  redefine(*generation, rig.directory.define(upstream_of("a", {"127.0.0.1", "127.0.0.2"}), faults));
   CHECK(generation->clusters[0]->pool_count() == 2);
   redefine(*generation, rig.directory.define(upstream_of("b", {"127.0.0.3"}), faults));
   CHECK(generation->clusters[0]->pool_count() == 2);
