@@ -7,6 +7,7 @@
 
 #include "proxy/base/assert.h"
 #include "proxy/upstream/endpoint_words.h"
+#include "proxy/upstream/lookout.h"
 
 namespace sluice::upstream {
 namespace {
@@ -236,6 +237,9 @@ void Directory::renew(Entry& entry, const Definition* adopted) {
       if (!is_back) slot.endpoint = make_or_take(entry, slot.member, adopted);
       if (!is_back) slot.lent = lend(slot.endpoint);
       place(slot, false, is_back);
+      if (!is_back && Lookout::is_down_at_first(entry.config)) {
+        slot.endpoint->note(EndpointNews::kListensNot);  // before a worker has it
+      }
       named_.emplace_back(slot.lent, entry.config.name);
     }
     entry.slots.push_back(std::move(slot));

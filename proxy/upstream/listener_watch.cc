@@ -58,15 +58,18 @@ ListenerWatch::ListenerWatch(event::Loop& loop, net::ListenerSource& source)
 ListenerWatch::~ListenerWatch() = default;
 
 void ListenerWatch::watch(std::shared_ptr<Endpoint> endpoint, Release release) {
-  const bool known = std::any_of(watched_.begin(), watched_.end(),
-                                 [&](const auto& it) { return it->endpoint == endpoint; });
-  if (known) return;
+  if (knows(*endpoint)) return;
   ProbeEvents& events = *this;
   auto it = std::make_unique<Watched>(loop_, std::move(endpoint), release, events);
   it->is_visible = source_.can_look_at(it->endpoint->address());
   if (it->endpoint->address().is_unix()) it->hears = folders_.add(path_of(*it->endpoint));
   watched_.push_back(std::move(it));
   timer_.arm(Duration{0});
+}
+
+bool ListenerWatch::knows(const Endpoint& endpoint) const {
+  return std::any_of(watched_.begin(), watched_.end(),
+                     [&endpoint](const auto& it) { return it->endpoint.get() == &endpoint; });
 }
 
 void ListenerWatch::unwatch(const Endpoint& endpoint) {

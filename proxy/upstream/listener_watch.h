@@ -34,6 +34,7 @@ class ListenerWatch final : private event::TimerEvents,
   // Again for the same endpoint: no difference.
   void watch(std::shared_ptr<Endpoint> endpoint, Release release = Release::kByListener);
   void unwatch(const Endpoint& endpoint);
+  bool knows(const Endpoint& endpoint) const;
   // An endpoint has changed its state; saves the wait for the next beat.
   void on_endpoint_changed();
 

@@ -5,9 +5,8 @@
 namespace sluice::upstream {
 
 void Lookout::watch(std::shared_ptr<Endpoint> endpoint, const config::Upstream& upstream) {
-  const bool checked = upstream.health.kind != config::HealthCheck::Kind::kOff;
-  const bool by_check =
-      checked && !upstream.health.up_at_first && endpoint->state() == EndpointState::kStarting;
+  const bool by_check = !watch_.knows(*endpoint) && is_down_at_first(upstream) &&
+                        endpoint->state() != EndpointState::kReady;
   // Held like one whose listener is away; what the listener does is not asked until then.
   if (by_check) endpoint->note(EndpointNews::kListensNot);
   watch_.watch(endpoint,

@@ -21,8 +21,12 @@ class Lookout {
   Lookout(event::Loop& loop, observe::Metrics& metrics)
       : watch_(loop, table_), prober_(loop, metrics) {}
 
-  // From now on; again with what a new configuration says. An endpoint whose checks say
-  // `up_at_first: false` goes to kHolding at once, and stays there until the first check is well.
+  // A new endpoint goes to kHolding, and stays there until its first check was well.
+  static bool is_down_at_first(const config::Upstream& upstream) {
+    return upstream.health.kind != config::HealthCheck::Kind::kOff && !upstream.health.up_at_first;
+  }
+
+  // From now on; again with what a new configuration says.
   void watch(std::shared_ptr<Endpoint> endpoint, const config::Upstream& upstream);
   void unwatch(const Endpoint& endpoint);
   // To be told soon after an endpoint has changed (from the loop, not from inside note()): saves

@@ -302,5 +302,10 @@ TEST_CASE("lookout: down at first means held until the first check was well") {
   app.answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
   REQUIRE(serve_until([&] { return endpoint->state() == EndpointState::kReady; }));
   CHECK(log.states == std::vector<EndpointState>{EndpointState::kHolding, EndpointState::kReady});
+  // A reload says the same again, to one whose listener was away a moment ago.
+  endpoint->note(EndpointNews::kRefused);
+  endpoint->note(EndpointNews::kListens);
+  lookout.watch(endpoint, upstream);
+  CHECK(endpoint->state() == EndpointState::kStarting);
   lookout.unwatch(*endpoint);
 }
