@@ -42,6 +42,6 @@ std::shared_ptr<const Snapshot> build_snapshot(std::shared_ptr<const config::Con
                                                const filter::Registry& filters,
                                                observe::Metrics& metrics, const Snapshot* previous,
                                                config::Faults& faults,
-                                               upstream::Definer* definer = nullptr);
+                                               upstream::Definer* definer);
 
 }  // namespace sluice::exchange

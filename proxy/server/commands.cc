@@ -64,7 +64,8 @@ int check(const Words& words, const filter::Registry& filters) {
   if (loaded.config != nullptr) {
     config::Faults more;
     observe::Metrics unused({});
-    static_cast<void>(exchange::build_snapshot(loaded.config, filters, unused, nullptr, more));
+    static_cast<void>(
+        exchange::build_snapshot(loaded.config, filters, unused, nullptr, more, nullptr));
     faults.insert(faults.end(), more.lines().begin(), more.lines().end());
   }
   for (const std::string& fault : faults) std::fprintf(stderr, "%s\n", fault.c_str());

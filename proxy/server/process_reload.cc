@@ -81,8 +81,8 @@ void Process::take_configuration(const config::Loaded& loaded, std::string_view 
   const config::Config& config = *loaded.config;
   std::vector<std::string> faults = obstacles(config);
   config::Faults unbuilt;
-  auto next =
-      exchange::build_snapshot(loaded.config, filters_, *metrics_, snapshot_.get(), unbuilt);
+  auto next = exchange::build_snapshot(loaded.config, filters_, *metrics_, snapshot_.get(), unbuilt,
+                                       directory_.get());
   append(faults, unbuilt.lines());
   auto controls = controls_->prepare(config);
   if (!controls) faults.push_back(controls.error().detail);

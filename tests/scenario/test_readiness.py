@@ -184,7 +184,7 @@ class Absence(Scenario):
                 self.assertEqual(ready(sluice), (200, "ok"))
 
     def test_draining_says_so(self):
-        with Origin(fine) as origin, Sluice.before(origin, top="drain: { min: 10s, quiet: 10s, max: 20s, deadline: 28s }") as sluice:
+        with Origin(fine) as origin, Sluice.before(origin, top="drain: { min: 2s, quiet: 2s, max: 4s, deadline: 8s }") as sluice:
             sluice.get("/")
             await_ready(sluice, 200)
             self.assertEqual(sluice.cli("drain")[0], 0)

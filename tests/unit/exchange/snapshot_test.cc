@@ -117,8 +117,10 @@ TEST_CASE("snapshot: without a definer the endpoints are nobody's") {
   Rig rig;
   rig.config.upstreams = {upstream_of("a", {"127.0.0.1"})};
   const auto config = std::make_shared<const config::Config>(rig.config);
-  const auto first = build_snapshot(config, rig.registry, rig.metrics, nullptr, rig.faults);
-  const auto second = build_snapshot(config, rig.registry, rig.metrics, first.get(), rig.faults);
+  const auto first =
+      build_snapshot(config, rig.registry, rig.metrics, nullptr, rig.faults, nullptr);
+  const auto second =
+      build_snapshot(config, rig.registry, rig.metrics, first.get(), rig.faults, nullptr);
   REQUIRE(second);
   CHECK(second->upstreams[0].endpoints[0] != first->upstreams[0].endpoints[0]);
 }
