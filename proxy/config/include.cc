@@ -56,6 +56,7 @@ class FileReader {
       : environment_(environment), faults_(faults) {}
 
   std::optional<Node> read(const fs::path& path, const Node* wanted_by) {
+    files_.push_back(path.string());
     auto text = read_file(path.string());
     if (!text) {
       const auto why = fmt::format("cannot be read: {}", text.error().detail);
@@ -70,6 +71,8 @@ class FileReader {
     if (root) follow_includes(*root, path);
     return root;
   }
+
+  std::vector<std::string> take_files() { return std::move(files_); }
 
   std::optional<Node> parse(const std::string& text, const std::string& name) {
     auto root = parse_yaml(text, name, budget_, faults_);
@@ -129,6 +132,7 @@ class FileReader {
       faults_.add(item, "has a pattern in its folder; only the name of the file may be one");
       return {};
     }
+    files_.push_back(wanted.string());
     std::vector<fs::path> found;
     std::error_code error;
     const auto place = wanted.parent_path().empty() ? fs::path{"."} : wanted.parent_path();
@@ -190,14 +194,16 @@ class FileReader {
   size_t budget_ = kBudget;
   std::vector<std::string> way_;  // canonical paths; at most kMostDepth + 1
   std::set<std::string> seen_;    // canonical paths; at most kMostFiles + 1
+  std::vector<std::string> files_;  // bounded as seen_ is, and by the size of the files
 };
 
 }  // namespace
 
 std::optional<Node> read_files(const std::string& path, const Environment& environment,
-                               Faults& faults) {
+                               Faults& faults, std::vector<std::string>* files) {
   FileReader reader{environment, faults};
   auto root = reader.read(path, nullptr);
+  if (files != nullptr) *files = reader.take_files();
   if (root) name_keys(*root);
   return root;
 }

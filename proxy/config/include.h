@@ -6,15 +6,17 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "proxy/config/expand.h"
 #include "proxy/config/node.h"
 
 namespace sluice::config {
 
-// Nullopt when the file itself cannot be read (with a fault).
+// Nullopt when the file itself cannot be read (with a fault). `files` gets every file that was
+// tried, and the patterns of includes as they are.
 std::optional<Node> read_files(const std::string& path, const Environment& environment,
-                               Faults& faults);
+                               Faults& faults, std::vector<std::string>* files = nullptr);
 // The same for text that is no file; an include is a fault.
 std::optional<Node> read_text(const std::string& text, const std::string& name,
                               const Environment& environment, Faults& faults);

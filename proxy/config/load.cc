@@ -52,7 +52,7 @@ Loaded build(const Node& root, const Options& options, Faults& faults) {
   config->hash = hash.hex();
   faults.sort();
   notes.sort();
-  Loaded loaded{nullptr, faults.lines(), notes.lines()};
+  Loaded loaded{nullptr, faults.lines(), notes.lines(), {}};
   if (faults.empty()) loaded.config = std::move(config);
   return loaded;
 }
@@ -60,14 +60,17 @@ Loaded build(const Node& root, const Options& options, Faults& faults) {
 Loaded build(const std::optional<Node>& root, const Options& options, Faults& faults) {
   if (root) return build(*root, options, faults);
   faults.sort();
-  return {nullptr, faults.lines(), {}};
+  return {nullptr, faults.lines(), {}, {}};
 }
 
 }  // namespace
 
 Loaded load_file(const std::string& path, const Options& options) {
   Faults faults;
-  return build(read_files(path, options.environment, faults), options, faults);
+  std::vector<std::string> files;
+  Loaded loaded = build(read_files(path, options.environment, faults, &files), options, faults);
+  loaded.files = std::move(files);
+  return loaded;
 }
 
 Loaded load_text(const std::string& text, const std::string& name, const Options& options) {

@@ -19,6 +19,7 @@ struct Loaded {
   std::shared_ptr<const Config> config;  // null when there are faults
   std::vector<std::string> faults;       // "gateway.yaml:14: routes[2].host: …", by file and line
   std::vector<std::string> notes;        // works, but hardly as meant
+  std::vector<std::string> files;        // that were read, or would be: includes and their patterns
 };
 
 struct Options {

@@ -17,6 +17,7 @@
 #include "proxy/config/units.h"
 #include "proxy/server/commands_doctor.h"
 #include "proxy/server/commands_endpoints.h"
+#include "proxy/server/commands_plan.h"
 #include "proxy/server/control_client.h"
 #include "proxy/server/process.h"
 #include "proxy/server/status_table.h"
@@ -28,6 +29,7 @@ namespace {
 constexpr Duration kOrderTimeout = std::chrono::seconds(30);
 // The supervisor's own limit ends an upgrade; this is for when it cannot answer.
 constexpr Duration kUpgradeTimeout = std::chrono::minutes(15);
+constexpr Duration kDrainTimeout = std::chrono::hours(24);  // its own deadline comes first
 constexpr Duration kHealthTimeout = std::chrono::seconds(2);
 constexpr const char* kDefaultConfig = "/etc/sluice/sluice.yaml";
 constexpr const char* kDefaultSocket = "/run/sluice/admin.sock";
@@ -39,6 +41,7 @@ struct Words {
   bool json = false;
   bool print = false;
   bool no_files = false;
+  bool wait = false;
   bool no_supervisor = false;
   std::string upgrade_timeout = "30s";
   SupervisorOptions supervisor;
@@ -90,7 +93,7 @@ Result<config::Address> health_address(const Words& words) {
   config::Options how;
   how.check_files = false;
   const config::Loaded loaded = file.empty()
-                                    ? config::Loaded{std::make_shared<config::Config>(), {}, {}}
+                                    ? config::Loaded{std::make_shared<config::Config>(), {}, {}, {}}
                                     : config::load_file(file, how);
   if (loaded.config == nullptr || !loaded.config->metrics.address) {
     return fail(ErrorCode::kInvalid, Side::kUs, "no metrics address to ask; give --address");
@@ -110,7 +113,9 @@ int healthcheck(const Words& words) {
 }
 
 int order(const Words& words, const std::string& path) {
-  const Duration timeout = path == "/upgrade" ? kUpgradeTimeout : kOrderTimeout;
+  const Duration timeout = path == "/upgrade"      ? kUpgradeTimeout
+                           : path == "/drain/wait" ? kDrainTimeout
+                                                   : kOrderTimeout;
   const auto answer = ask(unix_address(words.socket), "POST", path, timeout);
   if (!answer) return complain(answer.error().detail + " (is sluice running? --socket PATH)", 1);
   const bool well = answer->status == 200;
@@ -209,6 +214,25 @@ CLI::App& add_order(CLI::App& app, const std::string& name, const std::string& h
   return sub;
 }
 
+void add_orders(CLI::App& app, Words& words, std::function<int()>& chosen) {
+  CLI::App& drain_app = add_order(app, "drain", "stop like SIGTERM does", words);
+  drain_app.add_flag("--wait", words.wait, "until it is over; 1 when its deadline cut a request");
+  drain_app.callback([&words, &chosen] {
+    chosen = [&words] { return order(words, words.wait ? "/drain/wait" : "/drain"); };
+  });
+  for (const char* name : {"reload", "undrain", "reopen", "upgrade"}) {
+    const std::string help =
+        std::string(name) == "reload"    ? "read the configuration again, all or nothing"
+        : std::string(name) == "undrain" ? "take a drain back while it only announces"
+        : std::string(name) == "upgrade" ? "replace the running program by the one at its path"
+                                         : "open the log files again";
+    const std::string path = "/" + std::string(name);
+    add_order(app, name, help, words).callback([&words, &chosen, path] {
+      chosen = [&words, path] { return order(words, path); };
+    });
+  }
+}
+
 }  // namespace
 
 int run_command(int argc, char** argv, const filter::Registry& filters,
@@ -219,6 +243,9 @@ int run_command(int argc, char** argv, const filter::Registry& filters,
   words.supervisor.binary = path_of_program(argc > 0 ? argv[0] : nullptr);
   std::function<int()> chosen;
   CLI::App app("sluice: a reverse proxy and edge gateway that loses no request", "sluice");
+  app.footer(
+      "Exit codes: 0 well; 1 runtime failure, or a drain's deadline cut a request; 2 bad usage or\n"
+      "configuration.");
   app.set_version_flag("--version", "sluice " + version);
   app.require_subcommand(1);
 
@@ -244,22 +271,14 @@ int run_command(int argc, char** argv, const filter::Registry& filters,
       ->envname("SLUICE_METRICS");
   health_app.callback([&] { chosen = [&] { return healthcheck(words); }; });
 
-  for (const char* name : {"reload", "drain", "undrain", "reopen", "upgrade"}) {
-    const std::string help =
-        std::string(name) == "reload"    ? "read the configuration again, all or nothing"
-        : std::string(name) == "drain"   ? "stop like SIGTERM does"
-        : std::string(name) == "undrain" ? "take a drain back while it only announces"
-        : std::string(name) == "upgrade" ? "replace the running program by the one at its path"
-                                         : "open the log files again";
-    add_order(app, name, help, words).callback([&, path = "/" + std::string(name)] {
-      chosen = [&words, path] { return order(words, path); };
-    });
-  }
+  add_orders(app, words, chosen);
   add_endpoints(app, chosen);
   add_doctor(app, filters, chosen);
   CLI::App& status_app = add_order(app, "status", "what the running sluice does", words);
   status_app.add_flag("--json", words.json, "for programs");
   status_app.callback([&] { chosen = [&] { return status(words); }; });
+
+  add_plan(app, filters, chosen);
 
   try {
     app.parse(argc, argv);

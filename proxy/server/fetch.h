@@ -25,9 +25,9 @@
 namespace sluice::server {
 
 struct FetchRequest {
-  config::Address address;      // an address, or a unix socket's path; nothing is looked up
-  std::string host;             // the field Host
-  std::string target = "/";     // path and query
+  config::Address address;   // an address, or a unix socket's path; nothing is looked up
+  std::string host;          // the field Host
+  std::string target = "/";  // path and query
   std::vector<std::pair<std::string, std::string>> headers;
   Duration timeout = std::chrono::seconds(10);  // from dialling to the body's last byte
   uint64_t most = 4 * 1024 * 1024;              // bytes of the body

@@ -1,6 +1,6 @@
 // ListenerSet: the listening sockets of the process, by address. A reload keeps those that stay
-// (never a second bind, DESIGN law 1), opens new ones before anything changes, and leaves the others
-// to Departures; one that is named again on its way out comes back. Control thread.
+// (never a second bind, DESIGN law 1), opens new ones before anything changes, and leaves the
+// others to Departures; one that is named again on its way out comes back. Control thread.
 #pragma once
 
 #include <memory>

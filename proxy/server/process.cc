@@ -12,20 +12,15 @@
 #include "proxy/server/settings.h"
 
 namespace sluice::server {
+
 Process::Process(RunOptions options, const filter::Registry& filters, Channel supervisor)
     : options_(std::move(options)),
       filters_(filters),
       lifeline_(std::move(supervisor)),
+      source_(options_.config_file, options_.flags, filters),
       signals_(*this) {}
 
 Process::~Process() = default;
-
-config::Loaded Process::load() const {
-  config::Options how;
-  how.filters = &filters_;
-  return options_.config_file.empty() ? config::from_flags(options_.flags, how)
-                                      : config::load_file(options_.config_file, how);
-}
 
 int Process::run() {
   Signals::block();
@@ -49,7 +44,7 @@ void Process::complain(const std::vector<std::string>& faults) const {
 }
 
 int Process::prepare() {
-  const config::Loaded loaded = load();
+  const config::Loaded loaded = source_.load("start");
   if (loaded.config == nullptr) {
     complain(loaded.faults);
     return 2;
@@ -84,6 +79,9 @@ int Process::prepare() {
   event::TimerEvents& events = *this;
   drain_beat_ = std::make_unique<event::Timer>(loop_->timers(), events);
   watch_task(config);
+  ConfigSourceEvents& changes = *this;
+  source_.start(*loop_, *log_, *metrics_, changes);
+  source_.adopt(loaded);
   install(snapshot_, *orders, "start", [this](bool, const std::string&) { on_accepting(); });
   return 0;
 }

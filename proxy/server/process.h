@@ -15,6 +15,7 @@
 #include "proxy/observe/access_log.h"
 #include "proxy/observe/metrics.h"
 #include "proxy/observe/process_log.h"
+#include "proxy/server/config_source.h"
 #include "proxy/server/control_plane.h"
 #include "proxy/server/drain.h"
 #include "proxy/server/departures.h"
@@ -42,7 +43,8 @@ struct RunOptions {
 class Process final : private SignalEvents,
                       private event::TimerEvents,
                       private SuccessionOwner,
-                      private upstream::DirectoryEvents {
+                      private upstream::DirectoryEvents,
+                      private ConfigSourceEvents {
  public:
   // `supervisor`: closed when there is none.
   Process(RunOptions options, const filter::Registry& filters, Channel supervisor);
@@ -60,7 +62,6 @@ class Process final : private SignalEvents,
   };
 
   // -- start --
-  config::Loaded load() const;
   int prepare();
   void complain(const std::vector<std::string>& faults) const;
   Status open_observers(const config::Config& config);
@@ -82,6 +83,7 @@ class Process final : private SignalEvents,
   void handle_read(std::string_view method, std::string_view path, const ControlAnswer& answer);
   void reload(std::string_view cause, const Verdict& verdict);
   void reload_waiting();
+  void on_source_changed(std::string_view cause, std::function<void(bool)> done) override;
   void take_configuration(const config::Loaded& loaded, std::string_view cause,
                           const Verdict& verdict);
   std::vector<std::string> obstacles(const config::Config& config) const;
@@ -139,6 +141,7 @@ class Process final : private SignalEvents,
   std::vector<std::unique_ptr<Worker>> workers_;
   // The control thread's own.
   std::unique_ptr<event::Loop> loop_;
+  ConfigSource source_;
   std::unique_ptr<net::Resolver> resolver_;
   std::unique_ptr<upstream::Lookout> lookout_;
   std::unique_ptr<ReadinessJudge> judge_;

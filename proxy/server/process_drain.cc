@@ -67,8 +67,8 @@ void Process::on_timer(event::Timer&) {
 Drain::Evidence Process::evidence() const {
   const observe::MetricTotals totals = metrics_->totals();
   Drain::Evidence evidence;
-  const uint64_t begun = totals.requests + static_cast<uint64_t>(std::max<int64_t>(
-                                               totals.in_flight, 0));
+  const uint64_t begun =
+      totals.requests + static_cast<uint64_t>(std::max<int64_t>(totals.in_flight, 0));
   evidence.requests = begun - std::min(begun, metrics_->requests_of(health_routes(*snapshot_)));
   evidence.connections = connections_.open.load();
   evidence.is_closed = still_accepting_ == 0;

@@ -41,8 +41,10 @@ void Process::refuse_reload(std::string_view cause, std::vector<std::string> rea
   const std::string why = joined(reasons);
   lifeline_.say(Word::kReady);
   metrics_->reloaded(false);
+  for (const std::string& reason : reasons) {
+    log_->error("reload refused, nothing has changed: " + reason);
+  }
   reloads_->refused(cause, std::move(reasons));
-  log_->error("reload refused, nothing has changed: " + why);
   verdict(false, why);
 }
 
@@ -61,10 +63,16 @@ void Process::reload(std::string_view cause, const Verdict& verdict) {
     waiting_.push_back({cause, verdict});
     return;
   }
-  if (options_.config_file.empty()) {
+  if (!source_.has_file()) {
     return refuse_reload(cause, {"there is no configuration file to read"}, verdict);
   }
-  take_configuration(load(), cause, verdict);
+  take_configuration(source_.load(cause), cause, verdict);
+}
+
+// A drain has the last word; nobody waits for this one's.
+void Process::on_source_changed(std::string_view cause, std::function<void(bool)> done) {
+  if (drain_.stage() != Drain::Stage::kServing || succession_->is_retiring()) return done(false);
+  reload(cause, [done = std::move(done)](bool well, const std::string&) { done(well); });
 }
 
 void Process::reload_waiting() {
@@ -77,7 +85,10 @@ void Process::reload_waiting() {
 
 void Process::take_configuration(const config::Loaded& loaded, std::string_view cause,
                                  const Verdict& verdict) {
-  if (loaded.config == nullptr) return refuse_reload(cause, loaded.faults, verdict);
+  if (loaded.config == nullptr) {
+    source_.refuse(loaded);
+    return refuse_reload(cause, loaded.faults, verdict);
+  }
   const config::Config& config = *loaded.config;
   std::vector<std::string> faults = obstacles(config);
   config::Faults unbuilt;
@@ -94,9 +105,11 @@ void Process::take_configuration(const config::Loaded& loaded, std::string_view 
   if (!faults.empty()) {
     if (orders) listeners_->discard(*orders);
     if (controls) controls_->discard(*controls);
+    source_.refuse(loaded);
     return refuse_reload(cause, std::move(faults), verdict);
   }
   apply_rest(config, std::move(*controls));
+  source_.adopt(loaded);
   for (const std::string& note : loaded.notes) log_->warning(note);
   install(reloads_->count(std::move(next)), *orders, cause, verdict);
 }

@@ -18,10 +18,11 @@ std::shared_ptr<const exchange::Snapshot> ReloadRecord::count(
     std::shared_ptr<const exchange::Snapshot> snapshot) const {
   alive_->fetch_add(1);
   const exchange::Snapshot* const counted = snapshot.get();
-  return {counted, [owner = std::move(snapshot), alive = alive_](const exchange::Snapshot*) mutable {
-            owner.reset();
-            alive->fetch_sub(1);
-          }};
+  const auto forget = [owner = std::move(snapshot), alive = alive_](const auto*) mutable {
+    owner.reset();
+    alive->fetch_sub(1);
+  };
+  return {counted, forget};
 }
 
 void ReloadRecord::succeeded(std::string_view cause) {

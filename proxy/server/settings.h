@@ -1,4 +1,5 @@
-// Settings: what rooms that do not see the configuration are told of it. Pure functions, but for the limits.
+// Settings: what rooms that do not see the configuration are told of it. Pure functions, but for
+// the limits of the process.
 #pragma once
 
 #include <optional>
@@ -11,7 +12,7 @@ namespace sluice::server {
 
 // The soft limit on descriptors becomes the hard one.
 void raise_descriptor_limit();
-// Client connections the process may have open; each may need a descriptor towards an upstream, too.
+// Client connections the process may have open; each may need a descriptor to an upstream, too.
 uint32_t connection_ceiling(const config::Config& config);
 // `task_cpus`: what an ECS task may use altogether, where that is known.
 unsigned worker_count(const config::Config& config, std::optional<double> task_cpus = {});
