@@ -25,7 +25,9 @@ std::optional<Failure> Attempt::start(const upstream::Wish& wish) {
     state_ = State::kWaiting;
   } else {
     state_ = State::kOver;
-    return Failure{Stage::kConnect, std::get<Error>(acquired), Delivery::kNotSent, nullptr};
+    const auto& error = std::get<Error>(acquired);
+    const bool held = error.code == ErrorCode::kOverloaded && cluster_.is_away();
+    return Failure{held ? Stage::kHeld : Stage::kQueue, error};
   }
   return std::nullopt;
 }
@@ -44,12 +46,19 @@ void Attempt::on_lease(const upstream::Lease& lease) {
 
 void Attempt::on_no_lease(const Error& error, const upstream::Endpoint* endpoint) {
   state_ = State::kOver;
-  const Stage stage = endpoint == nullptr ? Stage::kQueue : Stage::kConnect;
+  Stage stage = Stage::kConnect;
+  if (endpoint == nullptr) {
+    stage = error.code == ErrorCode::kTimeout ? Stage::kQueue : Stage::kHeld;
+  }
   events_.on_attempt_failed({stage, error, Delivery::kNotSent, endpoint});
 }
 
 void Attempt::expect_head() {
-  timer_.arm(cluster_.config().timeouts.first_byte);
+  const Duration per_try = cluster_.config().retry.per_try;
+  const Duration first_byte = cluster_.config().timeouts.first_byte;
+  const bool in_two = !is_late_ && per_try > Duration{0} && per_try < first_byte;
+  rest_ = in_two ? first_byte - per_try : Duration{0};
+  timer_.arm(first_byte - rest_);
 }
 
 void Attempt::expect_bytes() {
@@ -59,6 +68,7 @@ void Attempt::expect_bytes() {
 void Attempt::on_head(http::ResponseHead&& head) {
   has_head_ = true;
   timer_.cancel();
+  lease_.endpoint->note(upstream::EndpointNews::kAnswered);
   events_.on_head(std::move(head));
 }
 
@@ -67,10 +77,18 @@ Stage Attempt::stage() const {
   return lease_.stream->unsent() > 0 ? Stage::kSend : Stage::kFirstByte;
 }
 
+Failure Attempt::failure(const Error& error) const {
+  return {stage(), error, lease_.stream->delivery(), lease_.endpoint, lease_.fresh};
+}
+
 void Attempt::on_broken(const Error& error) {
-  const Failure failure{stage(), error, lease_.stream->delivery(), lease_.endpoint};
+  const Failure failed = failure(error);
+  // An idle connection that breaks may be the keep-alive's end; this one was made for the request.
+  const bool never_came = !has_head_ && lease_.fresh && error.side == Side::kUpstream &&
+                          error.code != ErrorCode::kMalformed && error.code != ErrorCode::kTooLarge;
+  if (never_came) lease_.endpoint->note(upstream::EndpointNews::kBroken);
   abandon();
-  events_.on_attempt_failed(failure);
+  events_.on_attempt_failed(failed);
 }
 
 // The application has only now all that was queued: its time to answer begins.
@@ -82,6 +100,11 @@ void Attempt::on_writable() {
 void Attempt::on_timer(event::Timer&) {
   // A request that is still on its way is under the codec's deadline for sending.
   if (!has_head_ && lease_.stream->unsent() > 0) return expect_head();
+  if (!has_head_ && rest_ > Duration{0}) {
+    is_late_ = true;
+    timer_.arm(std::exchange(rest_, Duration{0}));
+    return events_.on_late();
+  }
   on_broken({ErrorCode::kTimeout, Side::kUpstream, "the application did not answer in time"});
 }
 

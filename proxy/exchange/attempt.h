@@ -21,6 +21,7 @@ struct Failure {
   Error error;
   http::ClientStream::Delivery delivery = http::ClientStream::Delivery::kNotSent;
   const upstream::Endpoint* endpoint = nullptr;
+  bool fresh = true;  // the connection had carried no request before
 };
 
 class AttemptEvents {
@@ -30,6 +31,8 @@ class AttemptEvents {
   virtual void on_head(http::ResponseHead&& head) = 0;
   virtual void on_upstream_readable() = 0;
   virtual void on_upstream_writable() = 0;
+  // retry.per_try has passed without an answer; the attempt goes on unless it is abandoned.
+  virtual void on_late() = 0;
   // The attempt is over and holds nothing any more; destroy it on a later tick: it is on the stack.
   virtual void on_attempt_failed(const Failure& failure) = 0;
 
@@ -50,7 +53,10 @@ class Attempt final : public event::Deferred,
 
   // Asks for a lease. A failure that is known at once is returned, never told.
   std::optional<Failure> start(const upstream::Wish& wish);
+  bool is_waiting() const { return state_ == State::kWaiting; }
   bool is_leased() const { return state_ == State::kLeased; }
+  // What has failed by now: for who gives it up. Requires: is_leased().
+  Failure failure(const Error& error) const;
   // Requires: is_leased().
   http::ClientStream& stream() { return *lease_.stream; }
   const upstream::Lease& lease() const { return lease_; }
@@ -85,6 +91,8 @@ class Attempt final : public event::Deferred,
   AttemptEvents& events_;
   State state_ = State::kIdle;
   bool has_head_ = false;
+  bool is_late_ = false;  // on_late() was said
+  Duration rest_{0};      // of first_byte, behind the per_try that is armed
   upstream::Lease lease_;
   TimePoint leased_at_{};
   event::Timer timer_;

@@ -19,7 +19,8 @@ Exchange::Exchange(const Services& services, std::shared_ptr<const Generation> g
       request_(std::move(head)),
       original_target_(request_.target),
       deadline_(services.loop.timers(), *this),
-      turn_(services.loop.timers(), *this) {
+      turn_(services.loop.timers(), *this),
+      pause_(services.loop.timers(), *this) {
   services_.observer.begun();
 }
 
@@ -94,6 +95,7 @@ Exchange::Next Exchange::receive() {
 }
 
 Exchange::Next Exchange::attempt() {
+  if (pause_.is_armed()) return Next::kWait;
   if (attempt_ == nullptr) {
     if (!begin_attempt()) return Next::kGo;
     if (attempt_->is_leased()) send_request();
@@ -112,19 +114,19 @@ bool Exchange::open_answer() {
   }
   status_ = response_->status;
   response_relay_.emplace(stream_, filters_, services_.spill, buffering_, services_.memory_ceiling);
-  if (response_local_) {
+  if (answer_state_ == AnswerState::kOurs) {
     if (attempt_ != nullptr) attempt_->abandon();
     response_relay_->from_memory(request_.is("HEAD") ? Chain{} : std::move(local_body_));
   } else {
     response_relay_->from_upstream(attempt_->stream(), buffers_response_);
   }
   stream_.send_head(*response_);
-  head_sent_ = true;
+  set_answer_state(AnswerState::kBegun);
   return true;
 }
 
 Exchange::Next Exchange::relay() {
-  if (!head_sent_ && !open_answer()) return Next::kWait;
+  if (!has_begun() && !open_answer()) return Next::kWait;
   if (!response_relay_->source_ended() && !request_sent_) {
     pump_request();
     if (phase_ != Phase::kRelay) return Next::kGo;
@@ -148,9 +150,10 @@ Exchange::Next Exchange::finish() {
   phase_ = Phase::kOver;
   deadline_.cancel();
   turn_.cancel();
+  pause_.cancel();
   if (attempt_ != nullptr) attempt_->abandon();
   record();
-  if (!broken_) stream_.finish();
+  if (answer_state_ != AnswerState::kBroken) stream_.finish();
   owner_.on_exchange_over(*this);
   return Next::kWait;
 }
@@ -159,8 +162,8 @@ Exchange::Next Exchange::finish() {
 
 void Exchange::on_broken(const Error& error) {
   Outcome outcome = outcome_of_client(error);
-  if (head_sent_ && outcome.status == 408) outcome.reason = "client_send_timeout";
-  if (outcome.status == 499 || head_sent_) {
+  if (has_begun() && outcome.status == 408) outcome.reason = "client_send_timeout";
+  if (outcome.status == 499 || has_begun()) {
     break_off(outcome);
   } else {
     fail(outcome);
@@ -170,11 +173,13 @@ void Exchange::on_broken(const Error& error) {
 
 void Exchange::on_timer(event::Timer& timer) {
   if (&timer == &deadline_) {
-    if (head_sent_) {
+    if (has_begun()) {
       break_off({504, "request_timeout"});
     } else {
       fail({504, "request_timeout"});
     }
+  } else if (&timer == &pause_ && phase_ == Phase::kAttempt) {
+    go_on();
   }
   advance();
 }
@@ -188,6 +193,7 @@ void Exchange::abort(std::string_view reason) {
 // ---- answers and endings ----
 
 void Exchange::answer(http::ResponseHead&& head, std::string_view body) {
+  if (answer_state_ >= AnswerState::kBegun) return;  // too late: a deadline was faster
   Answer made;
   made.head = std::move(head);
   made.body.append_copy(body);
@@ -207,11 +213,17 @@ void Exchange::set_answer(Answer&& made) {
     response_->body = http::BodySize::none();
   }
   local_body_ = std::move(made.body);
-  response_local_ = true;
+  set_answer_state(AnswerState::kOurs);
+}
+
+void Exchange::set_answer_state(AnswerState next) {
+  SLUICE_ASSERT(answer_state_ != AnswerState::kBroken);
+  SLUICE_ASSERT(answer_state_ != AnswerState::kBegun || next == AnswerState::kBroken);
+  answer_state_ = next;
 }
 
 void Exchange::fail(const Outcome& outcome) {
-  if (head_sent_ || outcome.status == 499) return break_off(outcome);
+  if (has_begun() || outcome.status == 499) return break_off(outcome);
   reason_ = outcome.reason;
   if (attempt_ != nullptr) attempt_->abandon();
   set_answer(error_answer(outcome));
@@ -220,8 +232,8 @@ void Exchange::fail(const Outcome& outcome) {
 
 void Exchange::break_off(const Outcome& outcome) {
   reason_ = outcome.reason;
-  if (!head_sent_) status_ = outcome.status;
-  broken_ = true;
+  if (!has_begun()) status_ = outcome.status;
+  set_answer_state(AnswerState::kBroken);
   stream_.reset();
   phase_ = Phase::kFinish;
 }

@@ -23,6 +23,7 @@
 #include "proxy/exchange/forwarding.h"
 #include "proxy/exchange/generation.h"
 #include "proxy/exchange/relay.h"
+#include "proxy/exchange/retry.h"
 #include "proxy/exchange/services.h"
 #include "proxy/filter/chain.h"
 #include "proxy/observe/record.h"
@@ -76,6 +77,9 @@ class Exchange final : public event::Deferred,
  private:
   enum class Phase : uint8_t { kRoute, kFilter, kReceive, kAttempt, kRelay, kFinish, kOver };
   enum class Next : uint8_t { kGo, kWait };
+  // kNone <-> kTheirs (an upstream's) or kOurs -> kBegun (its head went out: from here on errors
+  // can only cut); any -> kBroken (the stream was reset: nothing more is said to the client).
+  enum class AnswerState : uint8_t { kNone, kTheirs, kOurs, kBegun, kBroken };
 
   void advance();
   Next route();
@@ -89,11 +93,13 @@ class Exchange final : public event::Deferred,
   void on_readable() override { advance(); }
   void on_writable() override { advance(); }
   void on_broken(const Error& error) override;
+  void on_client_ended() override;
   void on_leased() override;
   void on_interim(http::ResponseHead&& head) override;
   void on_head(http::ResponseHead&& head) override;
   void on_upstream_readable() override { advance(); }
   void on_upstream_writable() override { advance(); }
+  void on_late() override;
   void on_attempt_failed(const Failure& failure) override;
   void on_timer(event::Timer& timer) override;
 
@@ -113,15 +119,23 @@ class Exchange final : public event::Deferred,
   void respond(const config::Respond& respond);
   void follow_accel(const AccelOrders& orders, http::ResponseHead& answered);
   // exchange_upstream.cc: the way to the application
+  void make_wish();
+  void stick_to_endpoint(http::ResponseHead& head);
   bool begin_attempt();
+  void count_failure(const Failure& failure);
+  void probe_client();
+  bool awaits_client();
+  void go_on();
   void send_request();
   bool pump_request();
   void end_attempt();
-  bool may_retry(const Failure& failure);
-  void retry(const Failure& failure);
+  bool retry(const Failure& failure, bool is_late);
+  std::optional<Duration> pause_to_retry(const RetryQuestion& question);
   void fail_upstream(const Failure& failure);
   void note_failure(const Failure& failure, const Outcome& outcome);
   // answers and endings
+  void set_answer_state(AnswerState next);
+  bool has_begun() const { return answer_state_ == AnswerState::kBegun; }
   bool open_answer();
   void set_answer(Answer&& made);
   void fail(const Outcome& outcome);
@@ -154,14 +168,15 @@ class Exchange final : public event::Deferred,
   upstream::Wish wish_;
   std::optional<Failure> last_failure_;  // of the attempt before
   uint32_t attempts_ = 0;
+  uint32_t free_tries_ = 0;  // of them those that cost nothing (RetryVerdict::kAtOnce)
+  RetryProofs retried_;
+  TimePoint asked_at_{};  // the client, whether it is there
   bool accel_followed_ = false;
-  std::optional<http::ResponseHead> response_;  // set when there is an answer to relay
-  bool response_local_ = false;                 // ours, not an upstream's
+  AnswerState answer_state_ = AnswerState::kNone;
+  std::optional<http::ResponseHead> response_;  // kTheirs, kOurs
   bool buffers_response_ = true;
-  bool head_sent_ = false;  // to the client: from here on errors can only cut
   std::optional<ResponseRelay> response_relay_;
   Chain local_body_;
-  bool broken_ = false;  // the stream was reset: nothing more is said to the client
   int status_ = 0;
   int upstream_status_ = 0;
   std::string_view reason_;
@@ -171,6 +186,7 @@ class Exchange final : public event::Deferred,
   // Handles, last.
   event::Timer deadline_;  // timeouts.request
   event::Timer turn_;      // others had theirs: on with the relay
+  event::Timer pause_;     // in kAttempt: before a retry; while waiting or leased: for the client
   std::unique_ptr<Attempt> attempt_;
 };
 

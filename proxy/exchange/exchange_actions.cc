@@ -45,6 +45,7 @@ void Exchange::take_upstream(size_t index) {
   if (upstream_config().protocol == config::Protocol::kUwsgi && request_.body.is_unknown()) {
     buffering_.request = true;
   }
+  make_wish();
   request_.target = route::rewrite_target(*found_, request_, request_.headers.arena());
 }
 

@@ -12,8 +12,8 @@ std::string_view limit_of(std::string_view reason) {
   if (reason == "body_too_large") return "body";
   if (reason == "body_over_buffering_disk") return "buffering.disk";
   if (reason == "spill_ceiling") return "spill";
-  if (reason == "queue_full") return "hold.requests";
-  if (reason == "queue_timeout") return "hold.timeout";
+  if (reason == "queue_full" || reason == "hold_overflow") return "hold.requests";
+  if (reason == "queue_timeout" || reason == "hold_timeout") return "hold.timeout";
   if (reason == "client_timeout") return "timeouts.body";
   if (reason == "client_send_timeout") return "timeouts.send";
   if (reason == "request_timeout") return "timeouts.request";
@@ -48,6 +48,7 @@ void Exchange::record() {
     if (last_lease_.endpoint != nullptr) r.endpoint = last_lease_.endpoint->name();
     r.upstream_status = upstream_status_;
     r.attempts = attempts_;
+    r.retried = retried_.text();
     r.queued = last_lease_.queued;
     r.connect = last_lease_.connect;
     r.first_byte = first_byte_;

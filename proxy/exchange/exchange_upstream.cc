@@ -1,15 +1,57 @@
 // The way of an exchange to the application: trying, sending, failing over.
-#include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "proxy/base/assert.h"
 #include "proxy/base/text.h"
+#include "proxy/exchange/affinity.h"
 #include "proxy/exchange/exchange.h"
 
 namespace sluice::exchange {
 
 using Delivery = http::ClientStream::Delivery;
 using http::HeaderId;
+
+namespace {
+
+// A request that waits longer is worth asking whether its client still does; and what is asked is
+// answered by then, by a client as far away as a load balancer is.
+constexpr Duration kProbePause = std::chrono::milliseconds(5);
+
+observe::RetryProof proof_of(Delivery delivery) {
+  switch (delivery) {
+    case Delivery::kNotSent: return observe::RetryProof::kNeverSent;
+    case Delivery::kNotReceived: return observe::RetryProof::kNotReceived;
+    case Delivery::kUnknown: break;
+  }
+  return observe::RetryProof::kAmbiguous;
+}
+
+}  // namespace
+
+void Exchange::make_wish() {
+  const config::Upstream& upstream = upstream_config();
+  wish_.unsafe = !http::is_idempotent(request_.method);
+  if (upstream.balance == config::Balance::kRingHash) {
+    const auto key = hash_key(upstream.hash, request_, forwarded_.client);
+    wish_.has_key = key.has_value();
+    wish_.key = key.value_or(0);
+  }
+  if (upstream.sticky.cookie.empty()) return;
+  const std::string_view value = cookie_of(request_.headers, upstream.sticky.cookie);
+  if (value.empty()) return;
+  wish_.sticky = cluster_->find_endpoint([&upstream, value](const std::string& name) {
+    return sticky_value(upstream.name, name) == value;
+  });
+}
+
+// The client had no cookie, or one of another endpoint: it is told whose it is now.
+void Exchange::stick_to_endpoint(http::ResponseHead& head) {
+  const config::Upstream& upstream = upstream_config();
+  const std::string value = sticky_value(upstream.name, last_lease_.endpoint->name());
+  if (cookie_of(request_.headers, upstream.sticky.cookie) == value) return;
+  head.headers.add(HeaderId::kSetCookie, sticky_cookie(upstream.sticky, value, forwarded_.secure));
+}
 
 // False: there will be no attempt; the answer is set.
 bool Exchange::begin_attempt() {
@@ -20,7 +62,10 @@ bool Exchange::begin_attempt() {
   request_sent_ = false;
   wish_.bytes = request_relay_->stored();
   auto failure = attempt_->start(wish_);
-  if (!failure) return true;
+  if (!failure) {
+    if (attempt_->is_waiting()) pause_.arm(kProbePause);
+    return true;
+  }
   if (last_failure_ && failure->error.code == ErrorCode::kUnreachable) {
     failure = std::move(*last_failure_);  // no endpoint is left: the last one's fault is the answer
   }
@@ -28,9 +73,40 @@ bool Exchange::begin_attempt() {
   return false;
 }
 
+// A client that closed has sent a FIN, as one that half-closed has: it is asked which it is when
+// its request has waited for a moment, be it for a place or for an endpoint.
+void Exchange::on_client_ended() {
+  if (phase_ == Phase::kAttempt && attempt_ != nullptr && attempt_->is_waiting() &&
+      !pause_.is_armed()) {
+    probe_client();
+  }
+}
+
+void Exchange::probe_client() {
+  if (stream_.probe()) asked_at_ = services_.loop.now();
+}
+
+// Held, and its turn has come: it is not sent before a client that has left could have said so.
+bool Exchange::awaits_client() {
+  if (attempt_->lease().queued < Duration{0}) return false;
+  probe_client();
+  const Duration left = asked_at_ + kProbePause - services_.loop.now();
+  if (asked_at_ == TimePoint{} || left <= Duration{0}) return false;
+  pause_.arm(left);
+  return true;
+}
+
 void Exchange::on_leased() {
-  send_request();
+  pause_.cancel();
+  if (!awaits_client()) send_request();
   advance();
+}
+
+// The pause is over, whatever it was for.
+void Exchange::go_on() {
+  if (attempt_ == nullptr) return;  // the next try
+  if (attempt_->is_leased()) return send_request();
+  probe_client();
 }
 
 void Exchange::send_request() {
@@ -79,6 +155,8 @@ void Exchange::on_head(http::ResponseHead&& head) {
   first_byte_ = services_.loop.now() - attempt_->leased_at();
   request_relay_->forget();
   upstream_status_ = head.status;
+  cluster_->on_result(last_lease_, head.status, first_byte_);
+  if (!upstream_config().sticky.cookie.empty()) stick_to_endpoint(head);
   const AccelOrders orders = take_accel_orders(head);
   if (!orders.redirect.empty() && !accel_followed_) {
     follow_accel(orders, head);
@@ -87,7 +165,7 @@ void Exchange::on_head(http::ResponseHead&& head) {
   const bool is_events = head.headers.get(HeaderId::kContentType).starts_with("text/event-stream");
   buffers_response_ = orders.buffering.value_or(buffering_.response) && !is_events;
   response_ = std::move(head);
-  response_local_ = false;
+  set_answer_state(AnswerState::kTheirs);
   phase_ = Phase::kRelay;
   advance();
 }
@@ -103,55 +181,82 @@ void Exchange::end_attempt() {
 // ---- failing ----
 
 void Exchange::on_attempt_failed(const Failure& failure) {
-  if (failure.endpoint != nullptr && failure.stage != Stage::kConnect) {
-    upstream_total_ = services_.loop.now() - attempt_->leased_at();
-    services_.observer.metrics().on_upstream_done(failure.endpoint->id(), 0, upstream_total_);
-  }
-  if (head_sent_) {
+  count_failure(failure);
+  if (has_begun()) {
     note_failure(failure, outcome_of_upstream(failure.stage, failure.error));
     break_off(outcome_of_upstream(failure.stage, failure.error));
-  } else if (may_retry(failure)) {
-    retry(failure);
-  } else {
+  } else if (!retry(failure, false)) {
     fail_upstream(failure);
   }
   advance();
 }
 
-// DESIGN, law 5: proof, not hope.
-bool Exchange::may_retry(const Failure& failure) {
-  if (phase_ != Phase::kAttempt || failure.endpoint == nullptr) return false;
-  if (failure.error.side != Side::kUpstream) return false;
-  const bool can_replay =
-      !streams_request() || request_.body.is_none() || !request_relay_->has_begun();
-  if (!can_replay) return false;
-  // Another endpoint is asked once each; a reused connection that was found closed, once more.
-  if (failure.stage == Stage::kConnect) return attempts_ <= cluster_->pool_count();
-  if (attempts_ >= upstream_config().retry.attempts) return false;
-  const bool proven = failure.delivery != Delivery::kUnknown;
-  if (!proven &&
-      (failure.error.code == ErrorCode::kTimeout || !http::is_idempotent(request_.method))) {
-    return false;
-  }
-  if (failure.error.code == ErrorCode::kMalformed || failure.error.code == ErrorCode::kTooLarge)
-    return false;
-  return cluster_->take_retry_token();
+// A try that is slow is given up for another where that is harmless; else it is waited for.
+void Exchange::on_late() {
+  const Failure failure =
+      attempt_->failure({ErrorCode::kTimeout, Side::kUpstream, "no answer within retry.per_try"});
+  if (retry(failure, true)) advance();
 }
 
-void Exchange::retry(const Failure& failure) {
-  // Where a reused connection was found closed, or there is only this endpoint: the same one, by a
-  // new connection.
-  const bool stale = failure.stage != Stage::kConnect && !last_lease_.fresh;
-  const bool only = failure.stage != Stage::kConnect && cluster_->pool_count() == 1;
+// Requires: the attempt is still there.
+void Exchange::count_failure(const Failure& failure) {
+  if (failure.endpoint == nullptr || failure.stage == Stage::kConnect) return;
+  upstream_total_ = services_.loop.now() - attempt_->leased_at();
+  services_.observer.metrics().on_upstream_done(failure.endpoint->id(), 0, upstream_total_);
+  // Not of the endpoint's making: a keep-alive that had ended, a client's fault, an answer cut.
+  const bool stale = !failure.fresh && failure.delivery != Delivery::kUnknown;
+  if (stale || failure.error.side != Side::kUpstream || failure.stage == Stage::kBody) return;
+  cluster_->on_result(attempt_->lease(), 0, upstream_total_);
+}
+
+// False: it is not, and nothing has changed.
+bool Exchange::retry(const Failure& failure, bool is_late) {
+  RetryQuestion question;
+  question.stage = failure.stage;
+  question.proof = proof_of(failure.delivery);
+  question.code = failure.error.code;
+  question.side = failure.error.side;
+  question.is_late = is_late;
+  question.fresh = failure.fresh;
+  question.is_repeatable = is_repeatable(request_, route_->config->retry);
+  question.can_replay =
+      !streams_request() || request_.body.is_none() || !request_relay_->has_begun();
+  question.has_answer = phase_ != Phase::kAttempt;
+  question.tries = attempts_;
+  question.free_tries = free_tries_;
+  question.most = upstream_config().retry.attempts;
+  const auto pause = pause_to_retry(question);
+  if (!pause) return false;
+  // By a new connection: to the same endpoint where a stale one was met, or where there is no
+  // other.
   wish_.fresh = true;
-  if (!stale && !only) wish_.tried.push_back(failure.endpoint);
-  const auto proof = failure.delivery == Delivery::kNotSent ? observe::RetryProof::kNeverSent
-                     : failure.delivery == Delivery::kNotReceived
-                         ? observe::RetryProof::kNotReceived
-                         : observe::RetryProof::kAmbiguous;
-  services_.observer.metrics().retried(cluster_->id(), proof);
+  if (failure.fresh && cluster_->pool_count() > 1) wish_.tried.push_back(failure.endpoint);
+  retried_.add(question.proof);
+  services_.observer.metrics().retried(cluster_->id(), question.proof);
   last_failure_ = failure;
+  if (is_late) count_failure(failure);
+  attempt_->abandon();
   services_.loop.defer_delete(std::move(attempt_));
+  if (*pause > Duration{0}) pause_.arm(*pause);
+  return true;
+}
+
+// DESIGN, law 5. Nothing: it may not be tried again.
+std::optional<Duration> Exchange::pause_to_retry(const RetryQuestion& question) {
+  switch (may_retry(question)) {
+    case RetryVerdict::kNo: return std::nullopt;
+    case RetryVerdict::kAtOnce: ++free_tries_; return Duration{0};
+    case RetryVerdict::kAfterPause: break;
+  }
+  const auto now = services_.loop.now();
+  const auto mixed = static_cast<uint64_t>(now.time_since_epoch().count()) ^
+                     static_cast<uint64_t>(reinterpret_cast<uintptr_t>(this));
+  const uint64_t random = mixed * 0x9e3779b97f4a7c15 >> 17;
+  const Duration pause = pause_before(attempts_ - free_tries_, upstream_config().retry, random);
+  const Duration whole = route_->config->timeouts.request;
+  if (whole > Duration{0} && now + pause >= began_ + whole) return std::nullopt;
+  if (!cluster_->take_retry_token()) return std::nullopt;
+  return pause;
 }
 
 void Exchange::fail_upstream(const Failure& failure) {

@@ -14,15 +14,23 @@ Outcome outcome_of_connect(const Error& error) {
   }
 }
 
+// Nobody was asked yet: the client may come again.
+Outcome outcome_of_waiting(Stage stage, const Error& error) {
+  const bool full = error.code == ErrorCode::kOverloaded;
+  if (stage == Stage::kHeld) return {503, full ? "hold_overflow" : "hold_timeout", 1};
+  if (error.code == ErrorCode::kUnreachable) return {503, "no_endpoint", 1};
+  return {503, full ? "queue_full" : "queue_timeout", 1};
+}
+
 }  // namespace
 
 Outcome outcome_of_upstream(Stage stage, const Error& error) {
-  if (error.code == ErrorCode::kOverloaded) return {503, "queue_full", 1};
   if (error.code == ErrorCode::kTooLarge && error.side == Side::kClient) {
     return {431, "uwsgi_block_too_large"};
   }
   switch (stage) {
-    case Stage::kQueue: return {503, "queue_timeout", 1};
+    case Stage::kQueue:
+    case Stage::kHeld: return outcome_of_waiting(stage, error);
     case Stage::kConnect: return outcome_of_connect(error);
     case Stage::kSend:
     case Stage::kFirstByte:

@@ -18,6 +18,7 @@ struct Outcome {
 // Where an exchange stood when it failed.
 enum class Stage : uint8_t {
   kQueue,      // waiting for a place at an endpoint
+  kHeld,       // waiting for an endpoint: all are away
   kConnect,    // dialling
   kSend,       // the request is on its way
   kFirstByte,  // waiting for the head of the answer

@@ -70,7 +70,9 @@ void H1Server::on_readable() {
         stop_waiting();
         request_->events->on_readable();
       } else {
+        const bool had_ended = client_ended_;
         look_ahead();
+        if (client_ended_ && !had_ended && !request_->dead) request_->events->on_client_ended();
       }
       break;
     case Phase::kFinish: settle(); break;
@@ -288,7 +290,7 @@ void H1Server::because(Ending why) {
   if (ending_ == Ending::kOpen) ending_ = why;
 }
 
-// The last look before an idle connection is closed (DESIGN, law 3): what the loop has not told yet.
+// The last look before an idle connection is closed (DESIGN, law 3): what the loop has not told.
 bool H1Server::has_unread() const {
   int unread = 0;
   return ::ioctl(transport_->descriptor(), FIONREAD, &unread) == 0 && unread > 0;
@@ -354,7 +356,9 @@ void H1Server::expire() {
       if (has_unread()) return;  // its news is on the way
       because(Ending::kTimeout);
       return linger();
-    case Phase::kHead: because(Ending::kTimeout); return reject({408, "header_timeout"}, RequestHead{});
+    case Phase::kHead:
+      because(Ending::kTimeout);
+      return reject({408, "header_timeout"}, RequestHead{});
     case Phase::kStream:
       because(Ending::kTimeout);
       if (request_->send_deadline <= now) {

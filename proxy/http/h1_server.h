@@ -58,6 +58,7 @@ class H1Server final : public ServerConnection,
   void send_interim(const ResponseHead& head) override;
   void send_head(const ResponseHead& head) override;
   void close_after() override;
+  bool probe() override;
   void send_body(Chain&& bytes) override;
   void send_end(Headers&& trailers) override;
   void flush() override;

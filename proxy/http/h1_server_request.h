@@ -41,6 +41,7 @@ struct H1Server::Request : Recycled<H1Server::Request> {
   bool to_head = false;
   bool continue_owed = false;  // Expect: 100-continue, neither answered nor overtaken
   bool close = false;          // the connection ends with this answer
+  bool begun = false;          // kProtocol is out: the next head begins behind it
   bool client_closes = false;  // the client said so first: it sends nothing more
 
   bool is_received() const { return receiving == Receiving::kEnd; }

@@ -33,11 +33,26 @@ bool is_bodyless(int status) {
 void H1Server::send_interim(const ResponseHead& head) {
   Request& r = *request_;
   if (r.http10 || r.sending != Request::Sending::kHead) return;
-  write_response_head(head, WireFraming{}, {}, r.out);
+  WireFraming wire;
+  wire.begun = std::exchange(r.begun, false);
+  write_response_head(head, wire, {}, r.out);
 }
 
 void H1Server::close_after() {
   request_->close = true;
+}
+
+// A client that only half-closed takes the bytes and waits on. The kernel of one that has closed
+// answers RST; where it is not through to us yet when an answer begins, nothing is lost but this.
+bool H1Server::probe() {
+  Request& r = *request_;
+  look_ahead();
+  const bool may_begin = r.sending == Request::Sending::kHead && r.out.empty() && !r.begun;
+  if (!client_ended_ || r.dead || !may_begin) return false;
+  r.begun = true;
+  r.out.append_copy(kProtocol);
+  flush();
+  return true;
 }
 
 void H1Server::send_head(const ResponseHead& head) {
@@ -66,6 +81,7 @@ void H1Server::send_head(const ResponseHead& head) {
   wire.close = r.close;
   wire.keep_alive = r.http10 && !r.close;
   wire.to_head = r.to_head;
+  wire.begun = std::exchange(r.begun, false);
   write_response_head(head, wire, http_date(timers_.now()), r.out);
 }
 
@@ -189,7 +205,8 @@ void H1Server::answer_continue() {
   Request& r = *request_;
   r.continue_owed = false;
   if (!r.in.empty() || r.sending != Request::Sending::kHead) return;
-  r.out.append_copy("HTTP/1.1 100 Continue\r\n\r\n");
+  constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+  r.out.append_copy(kContinue.substr(std::exchange(r.begun, false) ? kProtocol.size() : 0));
   flush();
 }
 
@@ -229,6 +246,10 @@ void H1Server::look_ahead() {
     if (io.state != net::Io::State::kFailed) continue;
     r.dead = true;
     return break_off(error_from_errno(io.error_number, Side::kClient, "read"));
+  }
+  if (client_ended_ && !r.dead && transport_->is_reset()) {
+    r.dead = true;
+    return break_off({ErrorCode::kReset, Side::kClient, "closed while its request waited"});
   }
   r.in.rest();
 }

@@ -71,9 +71,9 @@ bool means_content(std::string_view method) {
 }
 
 // "HTTP/1.1 200 OK\r\n" is most of what is ever said.
-void put_status_line(Pen& pen, const ResponseHead& head) {
+void put_status_line(Pen& pen, const ResponseHead& head, bool begun) {
   const std::string_view reason = head.reason.empty() ? reason_of(head.status) : head.reason;
-  pen.put("HTTP/1.1 ")
+  pen.put(begun ? std::string_view{} : kProtocol)
       .put_number(static_cast<uint64_t>(head.status))
       .put(" ")
       .put(reason)
@@ -122,7 +122,7 @@ void write_response_head(const ResponseHead& head, const WireFraming& framing,
                          std::string_view date, Chain& out) {
   Pen pen(out,
           kFixed + head.reason.size() + head.upgrade.size() + date.size() + size_of(head.headers));
-  put_status_line(pen, head);
+  put_status_line(pen, head, framing.begun);
   for (const Headers::Field& field : head.headers) pen.put_field(field.name, field.value);
   if (!date.empty() && !head.headers.has(HeaderId::kDate)) pen.put_field("Date", date);
   put_response_framing(pen, head, framing);

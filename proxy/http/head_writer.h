@@ -16,7 +16,11 @@ struct WireFraming {
   bool close = false;       // Connection: close
   bool keep_alive = false;  // Connection: keep-alive (towards HTTP/1.0)
   bool to_head = false;     // answers HEAD: no body must not be said as "Content-Length: 0"
+  bool begun = false;       // kProtocol went out before
 };
+
+// What every answer begins with.
+constexpr std::string_view kProtocol = "HTTP/1.1 ";
 
 // "GET /x HTTP/1.1", Host first (the field when there is one, else the authority), the fields,
 // framing, CRLF.

@@ -79,13 +79,25 @@ class ServerStream : public Stream {
   // After this answer the client should not send another request on this connection
   // (Connection: close; nothing on h2). Before send_head.
   virtual void close_after() = 0;
+  // While a request waits: finds out whether a client that has sent its FIN is half-closed, which
+  // is allowed, or has left. Where the protocol does not know, true: it was asked just now, with
+  // bytes that every answer begins with, to which a client that has left replies by RST (news:
+  // on_broken). That takes a round trip. Asked once; before send_head.
+  virtual bool probe() { return false; }
   // The request body's rate and pauses are the codec's to watch (limits.body_*), the answer's, too.
 
  protected:
   ~ServerStream() = default;
 };
 
-using ServerEvents = StreamEvents;
+class ServerEvents : public StreamEvents {
+ public:
+  // The client has sent its FIN behind its request. It may still read (ServerStream::probe).
+  virtual void on_client_ended() {}
+
+ protected:
+  ~ServerEvents() = default;
+};
 
 // -- towards an upstream --
 

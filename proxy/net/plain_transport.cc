@@ -131,6 +131,12 @@ Io PlainTransport::write(Chain& bytes) {
   return total;
 }
 
+bool PlainTransport::is_reset() {
+  int error = 0;
+  socklen_t size = sizeof error;
+  return ::getsockopt(fd_.get(), SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error != 0;
+}
+
 void PlainTransport::shutdown_write() {
   ::shutdown(fd_.get(), SHUT_WR);
 }

@@ -20,6 +20,7 @@ class PlainTransport final : public Transport, private event::IoEvents {
   void shutdown_write() override;
   bool may_be_readable() const override { return unread_ == Unread::kSome; }
   int descriptor() const override { return fd_.get(); }
+  bool is_reset() override;
   // on_writable() comes although no write was blocked: for a connect that is under way.
   void expect_writable() { write_blocked_ = true; }
 

@@ -52,6 +52,8 @@ class Transport {
   virtual bool may_be_readable() const = 0;
   // The descriptor, for socket state queries only (tcp_info, SIOCOUTQ).
   virtual int descriptor() const = 0;
+  // After the other side's FIN, which hides it from reading: whether a RST has come (a syscall).
+  virtual bool is_reset() { return false; }
   // The connection is bound to be over TLS, so that heads can say so (scheme https).
   virtual bool is_secure() const { return false; }
 };

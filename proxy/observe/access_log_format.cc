@@ -20,7 +20,7 @@ constexpr size_t kMostReferer = 2048;
 constexpr size_t kMostUserAgent = 1024;
 constexpr size_t kMostHost = 512;
 constexpr size_t kMostName = 256;  // everything else
-constexpr size_t kNames = 11;
+constexpr size_t kNames = 12;
 // Keys, quotes, numbers, times, and the eight bytes a copy by words may write too far.
 constexpr size_t kFrame = 768;
 static_assert(kMostTarget + kMostReferer + kMostUserAgent + kMostHost + kNames * kMostName +
@@ -224,7 +224,7 @@ size_t AccessLogFormatter::room_for(const Record& r) {
   const size_t sent = r.client.size() + r.peer.size() + r.method.size() + r.host.size() +
                       r.target.size() + r.protocol.size() + r.scheme.size() + r.request_id.size() +
                       r.trace_id.size() + r.referer.size() + r.user_agent.size() + r.reason.size() +
-                      r.route.size() + r.upstream.size() + r.endpoint.size();
+                      r.route.size() + r.upstream.size() + r.endpoint.size() + r.retried.size();
   return sent > kMostLine ? kMostLine : std::min(kMostLine, kFrame + kWorstEscape * sent);
 }
 
@@ -295,6 +295,7 @@ char* AccessLogFormatter::json(const Record& r, int milliseconds, char* at) cons
   if (r.upstream_status > 0)
     number_field(pen, ",\"upstream_status\":", unsigned_code(r.upstream_status));
   if (r.attempts > 0) number_field(pen, ",\"attempts\":", r.attempts);
+  text_field(pen, ",\"retried\":", r.retried);
   number_field(pen, ",\"bytes_in\":", r.bytes_in);
   number_field(pen, ",\"bytes_out\":", r.bytes_out);
   seconds_field(pen, ",\"duration\":", std::max(r.total, Duration{0}));

@@ -81,7 +81,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     rig.wire.unblock();
     rig.tick();
   }
-  rig.server->close();
+  rig.server->close("fuzz");
   rig.tick();
   if (script.finished < rig.exchanges.size()) rig.last().stream.reset();
   rig.wire.rst();

@@ -27,7 +27,10 @@ TEST_CASE("outcome: each failure towards an upstream has one meaning") {
     std::string_view reason;
     bool retry_after;
   } table[] = {
-      {Stage::kConnect, ErrorCode::kOverloaded, 503, "queue_full", true},
+      {Stage::kQueue, ErrorCode::kOverloaded, 503, "queue_full", true},
+      {Stage::kQueue, ErrorCode::kUnreachable, 503, "no_endpoint", true},
+      {Stage::kHeld, ErrorCode::kOverloaded, 503, "hold_overflow", true},
+      {Stage::kHeld, ErrorCode::kUnreachable, 503, "hold_timeout", true},
       {Stage::kQueue, ErrorCode::kTimeout, 503, "queue_timeout", true},
       {Stage::kConnect, ErrorCode::kTimeout, 504, "connect_timeout", false},
       {Stage::kConnect, ErrorCode::kRefused, 502, "connect_refused", false},
@@ -58,8 +61,8 @@ TEST_CASE("outcome: each failure towards an upstream has one meaning") {
 TEST_CASE("outcome: whatever fails, it is a status of an error and has a reason") {
   for (int code = 0; code <= static_cast<int>(ErrorCode::kSystem); ++code) {
     const Error error{static_cast<ErrorCode>(code), Side::kUpstream, ""};
-    for (const Stage stage :
-         {Stage::kQueue, Stage::kConnect, Stage::kSend, Stage::kFirstByte, Stage::kBody}) {
+    for (const Stage stage : {Stage::kQueue, Stage::kHeld, Stage::kConnect, Stage::kSend,
+                              Stage::kFirstByte, Stage::kBody}) {
       const Outcome outcome = outcome_of_upstream(stage, error);
       CHECK(outcome.status >= 500);
       CHECK_FALSE(outcome.reason.empty());

@@ -27,6 +27,7 @@ struct Watcher final : AttemptEvents {
     body += bytes.to_string();
   }
   void on_upstream_writable() override {}
+  void on_late() override { ++late; }
   void on_attempt_failed(const Failure& its) override {
     failure = its;
     ++failures;
@@ -35,6 +36,7 @@ struct Watcher final : AttemptEvents {
   int leased = 0;
   int status = 0;
   int failures = 0;
+  int late = 0;
   std::string body;
   std::optional<Failure> failure;
 };
@@ -118,6 +120,33 @@ TEST_CASE("attempt: a dial that fails was never sent") {
   CHECK(rig.holds_nothing());
 }
 
+TEST_CASE("attempt: an endpoint that is away is waited for, and that has an end") {
+  Rig rig(0);
+  rig.add_endpoint(listening().local());
+  REQUIRE_FALSE(rig.begin());
+  rig.settle();
+  CHECK(rig.attempt->is_waiting());
+  CHECK(rig.watcher.failures == 0);
+  SUBCASE("its time is over") {
+    rig.rounds.pass(21s);
+    const Failure& failure = rig.failure();
+    CHECK(failure.stage == Stage::kHeld);
+    CHECK(failure.endpoint == nullptr);
+    CHECK(failure.delivery == Delivery::kNotSent);
+  }
+  SUBCASE("there is no room for another") {
+    rig.config().hold.requests = 1;
+    rig.cluster->reconfigure(rig.definition);
+    rig.settle();
+    Watcher other;
+    Attempt second(rig.rounds.loop(), *rig.cluster, other);
+    const auto failure = second.start({});
+    REQUIRE(failure);
+    CHECK(failure->stage == Stage::kHeld);
+    CHECK(failure->error.code == ErrorCode::kOverloaded);
+  }
+}
+
 TEST_CASE("attempt: what is known at once is returned, not told") {
   Rig rig;
   rig.config().max_in_flight = 1;
@@ -128,6 +157,7 @@ TEST_CASE("attempt: what is known at once is returned, not told") {
   const auto failure = rig.begin();
   REQUIRE(failure);
   CHECK(failure->error.code == ErrorCode::kOverloaded);
+  CHECK(failure->stage == Stage::kQueue);
   CHECK(failure->endpoint == nullptr);
   rig.settle();
   CHECK(rig.watcher.failures == 0);
@@ -202,6 +232,81 @@ TEST_CASE("attempt: the time to answer begins when the request is with the appli
   CHECK(rig.watcher.failures == 0);
   rig.rounds.pass(2s);
   CHECK(rig.failure().stage == Stage::kFirstByte);
+}
+
+TEST_CASE("attempt: a slow try is told of once, and still has all of its time") {
+  Rig rig;
+  rig.config().retry.per_try = 2s;
+  rig.lease();
+  rig.asked();
+  rig.rounds.pass(1s);
+  CHECK(rig.watcher.late == 0);
+  rig.rounds.pass(2s);
+  CHECK(rig.watcher.late == 1);
+  CHECK(rig.attempt->is_leased());
+  rig.rounds.pass(55s);
+  CHECK(rig.watcher.late == 1);
+  CHECK(rig.watcher.failures == 0);
+  rig.rounds.pass(10s);
+  CHECK(rig.failure().error.code == ErrorCode::kTimeout);
+}
+
+TEST_CASE("attempt: per_try says nothing where it is not shorter, or an answer has begun") {
+  Rig rig;
+  SUBCASE("longer than first_byte") {
+    rig.config().retry.per_try = 100s;
+    rig.lease();
+    rig.asked();
+    rig.rounds.pass(61s);
+    CHECK(rig.failure().stage == Stage::kFirstByte);
+  }
+  SUBCASE("answered") {
+    rig.config().retry.per_try = 2s;
+    rig.lease();
+    Fd& origin = rig.asked();
+    say(origin.get(), "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
+    REQUIRE(rig.until([&rig] { return rig.watcher.status == 200; }));
+    rig.rounds.pass(10s);
+  }
+  CHECK(rig.watcher.late == 0);
+}
+
+TEST_CASE("attempt: the endpoint hears of an answer, and of one that never came") {
+  using upstream::EndpointState;
+  Rig rig;
+  rig.lease();
+  Fd& origin = rig.asked();
+  SUBCASE("answered") {
+    say(origin.get(), "HTTP/1.1 204 X\r\n\r\n");
+    REQUIRE(rig.until([&rig] { return rig.watcher.status == 204; }));
+    CHECK(rig.endpoint().state() == EndpointState::kReady);
+  }
+  SUBCASE("closed on a connection made for the request") {
+    origin.reset();
+    rig.failure();
+    CHECK(rig.endpoint().state() == EndpointState::kSuspect);
+  }
+  SUBCASE("an answer that cannot be understood is one") {
+    say(origin.get(), "nonsense\r\n\r\n");
+    rig.failure();
+    CHECK(rig.endpoint().state() != EndpointState::kSuspect);
+  }
+}
+
+TEST_CASE("attempt: an idle connection that breaks is no fault of the endpoint") {
+  Rig rig;
+  rig.lease();
+  rig.ask();
+  REQUIRE(rig.until([&rig] { return rig.watcher.status == 200; }));
+  Chain body;
+  REQUIRE(rig.attempt->stream().read_body(body, 1) == http::BodyRead::kEnd);
+  rig.attempt->finish();
+  REQUIRE_FALSE(rig.begin());
+  REQUIRE(rig.attempt->is_leased());
+  rig.ask();
+  rig.origins[0]->sessions.clear();
+  CHECK_FALSE(rig.failure().fresh);
+  CHECK(rig.endpoint().state() == upstream::EndpointState::kReady);
 }
 
 TEST_CASE("attempt: nothing is expected while the client is the slow one") {

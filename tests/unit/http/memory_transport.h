@@ -132,6 +132,7 @@ class MemoryTransport final : public net::Transport {
   void shutdown_write() override { wire_.shut = true; }
   bool may_be_readable() const override { return wire_.readable; }
   int descriptor() const override { return -1; }
+  bool is_reset() override { return wire_.broken; }
   bool is_secure() const override { return wire_.secure; }
 
  private:

@@ -31,6 +31,7 @@ struct FakeExchange final : http::ServerEvents {
   }
   void on_writable() override { ++writables; }
   void on_broken(const Error& error) override { broken.push_back(error); }
+  void on_client_ended() override { ++ended; }
 
   // Takes what there is.
   http::BodyRead read(uint64_t most = 1 << 20) {
@@ -68,6 +69,7 @@ struct FakeExchange final : http::ServerEvents {
   std::vector<Error> broken;
   int readables = 0;
   int writables = 0;
+  int ended = 0;
   bool greedy = true;
 };
 
