@@ -1,6 +1,6 @@
-// Commands: the command line: `sluice run|check|healthcheck|status`, and the orders
-// `reload|drain|undrain|reopen|upgrade`. Every flag has an environment variable. Exit codes: 0 well,
-// 1 runtime failure, 2 bad usage or configuration.
+// Commands: the command line: `sluice run|check|healthcheck|status|plan|doctor`, and the orders
+// `reload|drain|undrain|reopen|upgrade|endpoint`. Every flag has an environment variable. Exit
+// codes: 0 well, 1 runtime failure, 2 bad usage or configuration.
 #pragma once
 
 #include <string>

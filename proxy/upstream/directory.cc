@@ -240,7 +240,8 @@ void Directory::renew(Entry& entry, const Definition* adopted) {
       if (!is_back && Lookout::is_down_at_first(entry.config)) {
         slot.endpoint->note(EndpointNews::kListensNot);  // before a worker has it
       }
-      named_.emplace_back(slot.lent, entry.config.name);
+      // adopt() names them all.
+      if (adopted == nullptr) named_.emplace_back(slot.lent, entry.config.name);
     }
     entry.slots.push_back(std::move(slot));
   }

@@ -12,9 +12,10 @@ namespace {
 
 // Builds replies as a name server writes them.
 struct Reply {
-  std::vector<uint8_t> bytes{0, 1, 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0};
+  std::vector<uint8_t> bytes;
 
   Reply() {
+    for (const unsigned word : {0x0001U, 0x8180U, 1U, 0U, 0U, 0U}) u16(word);
     name("_http._tcp.app.test");
     u16(33);
     u16(1);

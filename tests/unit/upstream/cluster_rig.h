@@ -1,5 +1,4 @@
-// What a cluster needs in its tests: origins on loopback that answer or not, borrowers that ask for
-// a lease and use it, and a loop turned by hand.
+// What a cluster needs in its tests: origins on loopback, borrowers, and a loop turned by hand.
 #pragma once
 
 #include <memory>
@@ -27,10 +26,7 @@ class Origin {
         at_(at.is_unix ? at : loopback(address_.ip_port().port)) {}
 
   // Killed: neither listener nor connections are left.
-  void go() {
-    listener_.reset();
-    sessions.clear();
-  }
+  void go() { listener_.reset(), sessions.clear(); }
   void come() { listener_ = net::ListenSocket::open(at_, 128).value(); }
 
   void serve() {
@@ -170,17 +166,14 @@ struct ClusterRig {
   }
   upstream::Endpoint& endpoint(size_t i = 0) { return *definition.endpoints[i]; }
 
+  void serve_all() {
+    for (const auto& origin : origins) origin->serve();
+  }
   bool until(const std::function<bool()>& done) {
-    return rounds.until([this, &done] {
-      for (const auto& origin : origins) origin->serve();
-      return done();
-    });
+    return rounds.until([this, &done] { return serve_all(), done(); });
   }
   void settle() {
-    for (int i = 0; i < 10; ++i) {
-      for (const auto& origin : origins) origin->serve();
-      rounds.once();
-    }
+    for (int i = 0; i < 10; ++i, rounds.once()) serve_all();
   }
   // A lease, however long it takes.
   void lease(Borrower& borrower, const upstream::Wish& wish = {}) {
