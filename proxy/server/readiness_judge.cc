@@ -194,6 +194,8 @@ std::string ReadinessJudge::reason() const {
 }
 
 void ReadinessJudge::say() {
+  // Before anybody can ask, endpoints are still being named.
+  if (!readiness_.accepting.load(std::memory_order_relaxed)) return;
   const std::string why = reason();
   const bool is_first = !std::exchange(is_told_, true);
   if (!why.empty()) return log_.info("not ready: " + why);
