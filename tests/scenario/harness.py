@@ -6,7 +6,7 @@
 A configuration is the text of the YAML file; `$dir` is the folder. Top-level keys that it leaves out
 get the values of BASE: free ports, one worker, a drain of milliseconds.
 """
-import json, os, re, shutil, signal, string, subprocess, tempfile, time, unittest
+import glob, json, os, re, shutil, signal, string, subprocess, tempfile, time, unittest
 
 from wire import PATIENCE, Client, eventually
 
@@ -231,9 +231,12 @@ upstreams:
     def pids(self):
         found = [self.process.pid]
         for pid in found:
-            for task in os.listdir("/proc/%d/task" % pid):
-                with open("/proc/%d/task/%s/children" % (pid, task)) as f:
-                    found += [int(p) for p in f.read().split()]
+            for children in glob.glob("/proc/%d/task/*/children" % pid):
+                try:
+                    with open(children) as f:
+                        found += [int(p) for p in f.read().split()]
+                except (FileNotFoundError, ProcessLookupError):
+                    pass  # it has ended meanwhile
         return found
 
     def cpu_seconds(self):

@@ -117,6 +117,7 @@ class Hold(Scenario):
             port = origin.sock.getsockname()[1]
             origin.stop()
             for connection in origin.connections:
+                connection.sock.shutdown(socket.SHUT_RDWR)  # a thread still reads it: close() alone says nothing
                 connection.close()
             for n, method in enumerate(("GET", "POST")):
                 client = self.ask(sluice, "/%s" % method, method, body="x" if method == "POST" else None)
