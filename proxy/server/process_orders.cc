@@ -43,9 +43,9 @@ void Process::on_orphaned() {
   if (drain_.stage() == Drain::Stage::kServing && !succession_->is_retiring()) begin_drain();
 }
 
+// Usually nothing is left to cut.
 void Process::on_succeeded() {
-  for (const auto& worker : workers_) worker->close_all("upgrade", [] {});
-  loop_->stop();
+  end_drain();
 }
 
 void Process::upgrade(const Verdict& verdict) {

@@ -71,7 +71,7 @@ Supervisor::Return Supervisor::run() {
     if (restart_if_due()) return {std::nullopt, std::move(newborn_)};
     wait();
   }
-  return {exit_code_, {}};
+  return {*exit_code_ == 0 && cut_ ? 1 : *exit_code_, {}};
 }
 
 bool Supervisor::start_signals() {
@@ -172,6 +172,7 @@ void Supervisor::on_end(std::unique_ptr<Child> child, int status) {
   }
   if (child->state == Child::State::kRetiring) {
     if (!well) log("error", "retiring " + who + ": " + end_of(status));
+    cut_ = cut_ || (!well && stopping_);
     return tell(Message(Word::kPredecessorGone));
   }
   if (well || !has_served_) {

@@ -95,7 +95,8 @@ class Supervisor {
   Fd binary_;       // what serves since an upgrade; not open: the program we are
   Fd next_binary_;  // of the upgrade under way
   bool has_served_ = false;
-  bool proven_ = false;    // kProven
+  bool proven_ = false;           // kProven
+  bool cut_ = false;              // a retiring process did not end well while we stopped
   bool stopping_ = false;         // told to end
   std::optional<int> exit_code_;  // the serving process ended for good
   std::optional<TimePoint> restart_at_;

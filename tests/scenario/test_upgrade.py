@@ -308,6 +308,20 @@ class Upgrade(Scenario):
             self.assertEqual((response.body, response.get("connection")), (b"slow", "close"))
             self.assertEqual(sluice.wait(), 0)
 
+    def test_what_a_retiring_process_cuts_is_counted(self):
+        top = "drain: { min: 10ms, quiet: 10ms, max: 100ms, deadline: 700ms }\n"
+        with Origin() as origin, Sluice.before(origin, top=top, expect_exit=1) as sluice:
+            client = sluice.client()
+            client.ask("/slow")
+            origin.accept().request()
+            old = sluice.serving_pid()
+            upgrade(self, sluice)
+            sluice.signal(signal.SIGTERM)
+            self.assertTrue(client.is_gone())
+            self.assertEqual(sluice.wait(), 1)
+            self.assertEqual(sluice.await_log(target="/slow")["reason"], "drain_deadline")
+            self.assertIn("retiring process %d: exit code 1" % old, sluice.stderr())
+
     def test_a_crash_of_the_successor_while_the_old_process_retires(self):
         with Origin() as origin, Sluice.before(origin) as sluice:
             client = sluice.client()
