@@ -135,7 +135,7 @@ class Refusal(Scenario):
         self.assertEqual(code, 1, out)
         for word in words:
             self.assertIn(word, err)
-            self.assertIn(word, sluice.stderr())
+            eventually(lambda: word in sluice.stderr(), "%s in the log" % word)  # written by a thread of its own
         now = status(sluice)["config"]
         self.assertEqual((now["hash"], now["generation"]), (before["hash"], before["generation"]))
         self.assertEqual(now["last_reload"]["result"], "refused")
