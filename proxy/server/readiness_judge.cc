@@ -12,12 +12,14 @@ using upstream::EndpointNews;
 using upstream::EndpointState;
 using Kind = upstream::InquiryResult::Kind;
 
-constexpr Duration kBeat = 20ms;  // while it is not ready: who asks is heard soon
-constexpr Duration kRestingBeat = 100ms;
-constexpr Duration kBetween = 500ms;  // two questions to one upstream
-constexpr Duration kPatience = 30s;   // of a question: a slow import just takes long
-constexpr Duration kWanted = 60s;     // a balancer asks again before that
-constexpr Duration kSettled = 1s;     // who listens that long is back, though nobody has called
+constexpr Duration kBeat = 20ms;  // while somebody waits for it
+constexpr Duration kUnaskedBeat = 50ms;
+constexpr Duration kAwayBeat = 100ms;
+constexpr Duration kRestingBeat = 1s;  // all news is told
+constexpr Duration kBetween = 500ms;   // two questions to one upstream
+constexpr Duration kPatience = 30s;    // of a question: a slow import just takes long
+constexpr Duration kWanted = 60s;      // a balancer asks again before that
+constexpr Duration kSettled = 1s;      // who listens that long is back, though nobody has called
 
 std::set<std::string, std::less<>> named_by_routes(const config::Config& config) {
   std::set<std::string, std::less<>> names;
@@ -101,6 +103,7 @@ void ReadinessJudge::on_endpoint_gone(const upstream::Endpoint& endpoint) {
   for (auto& [name, subject] : subjects_) {
     std::erase_if(subject.endpoints, [&](const auto& one) { return one.get() == &endpoint; });
   }
+  judge();
 }
 
 // Told, and not only looked at: it may have been ready for less than a beat.
@@ -133,7 +136,16 @@ void ReadinessJudge::judge() {
   if (is_ready && !std::exchange(was_ready_, true) && on_ready_) on_ready_();
   const bool was = readiness_.upstreams.exchange(is_ready, std::memory_order_relaxed);
   if (was != is_ready || !is_told_) say();
-  beat_.arm(is_ready ? kRestingBeat : kBeat);
+  beat_.arm(next_beat(is_ready, is_wanted));
+}
+
+// What changes without news: that somebody asks, and how long something is away.
+Duration ReadinessJudge::next_beat(bool is_ready, bool is_wanted) const {
+  if (!is_ready) return is_wanted ? kBeat : kUnaskedBeat;
+  const bool any_away = std::any_of(subjects_.begin(), subjects_.end(), [](const auto& entry) {
+    return entry.second.away_since != TimePoint::max();
+  });
+  return any_away ? kAwayBeat : kRestingBeat;
 }
 
 bool ReadinessJudge::is_wanted(TimePoint now) {

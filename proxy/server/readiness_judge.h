@@ -67,6 +67,7 @@ class ReadinessJudge final : private event::TimerEvents, private upstream::Inqui
   void weigh(Subject& subject, TimePoint now);
   void look_for_absence(Subject& subject, TimePoint now);
   bool is_wanted(TimePoint now);
+  Duration next_beat(bool is_ready, bool is_wanted) const;
   void ask(Subject& subject, TimePoint now);
   void say();
   void drop(Subject& subject);

@@ -18,7 +18,8 @@ constexpr Duration kLongAway = 10ms;  // after a minute nobody is held any more
 constexpr Duration kMostInterval = 1s;
 constexpr Duration kSoonAway = 10s;
 constexpr Duration kMinute = 60s;
-constexpr int kShare = 100;  // looking may cost this part of a core: one percent
+constexpr int kShare = 100;         // looking may cost this part of a core: one percent
+constexpr uint64_t kMeasured = 16;  // one beat of so many
 constexpr Duration kDoubt = 10s;
 constexpr uint32_t kMostClaims = 3;
 constexpr uint32_t kMostContradictions = 3;
@@ -53,7 +54,11 @@ struct ListenerWatch::Watched {
 };
 
 ListenerWatch::ListenerWatch(event::Loop& loop, net::ListenerSource& source)
-    : loop_(loop), source_(source), folders_(loop, *this), timer_(loop.timers(), *this) {}
+    : loop_(loop),
+      source_(source),
+      folders_(loop, *this),
+      at_once_(loop.timers(), *this),
+      beat_(loop, *this) {}
 
 ListenerWatch::~ListenerWatch() = default;
 
@@ -64,7 +69,7 @@ void ListenerWatch::watch(std::shared_ptr<Endpoint> endpoint, Release release) {
   it->is_visible = source_.can_look_at(it->endpoint->address());
   if (it->endpoint->address().is_unix()) it->hears = folders_.add(path_of(*it->endpoint));
   watched_.push_back(std::move(it));
-  timer_.arm(Duration{0});
+  at_once_.arm(Duration{0});
 }
 
 bool ListenerWatch::knows(const Endpoint& endpoint) const {
@@ -89,7 +94,7 @@ void ListenerWatch::unwatch(const Endpoint& endpoint) {
 }
 
 void ListenerWatch::on_endpoint_changed() {
-  if (!watched_.empty()) timer_.arm(Duration{0});
+  if (!watched_.empty()) at_once_.arm(Duration{0});
 }
 
 void ListenerWatch::on_path_changed(const std::string& path) {
@@ -102,19 +107,31 @@ void ListenerWatch::on_path_changed(const std::string& path) {
 
 // ---- the beat ----
 
-void ListenerWatch::on_timer(event::Timer&) {
+void ListenerWatch::on_beat() {
   beat(loop_.now());
-  if (!watched_.empty()) timer_.arm(interval_);
+  keep_beat();
+}
+
+void ListenerWatch::on_timer(event::Timer&) {
+  on_beat();
+}
+
+// Without a beat (no descriptor left) the timer does, at a higher price.
+void ListenerWatch::keep_beat() {
+  const Duration wanted = watched_.empty() ? Duration{0} : interval_;
+  if (!beat_.set(wanted)) at_once_.arm(interval_);
 }
 
 void ListenerWatch::beat(TimePoint now) {
-  const Duration before = thread_cpu();
+  // Now and then is enough to know what it costs.
+  const bool is_measured = beats_++ % kMeasured == 0;
+  const Duration before = is_measured ? thread_cpu() : Duration{0};
   Duration wish = kAtRest;
   for (const auto& it : watched_) {
     step(*it, now);
     wish = std::min(wish, wish_of(*it, now));
   }
-  measure(thread_cpu() - before);
+  if (is_measured) measure(thread_cpu() - before);
   interval_ = std::min(std::max(wish, cost_ * kShare), kMostInterval);
 }
 
@@ -130,7 +147,7 @@ Duration ListenerWatch::wish_of(const Watched& it, TimePoint now) const {
 
 // Smoothed, so that one look that met a busy machine does not blind us.
 void ListenerWatch::measure(Duration cost) {
-  cost_ += (cost - cost_) / 8;
+  cost_ += (cost - cost_) / 4;
 }
 
 void ListenerWatch::step(Watched& it, TimePoint now) {

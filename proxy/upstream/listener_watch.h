@@ -12,6 +12,7 @@
 #include <memory>
 #include <vector>
 
+#include "proxy/event/beat.h"
 #include "proxy/event/loop.h"
 #include "proxy/net/folder_watch.h"
 #include "proxy/net/listener_table.h"
@@ -20,7 +21,8 @@
 
 namespace sluice::upstream {
 
-class ListenerWatch final : private event::TimerEvents,
+class ListenerWatch final : private event::BeatEvents,
+                            private event::TimerEvents,
                             private net::FolderEvents,
                             private ProbeEvents {
  public:
@@ -38,7 +40,7 @@ class ListenerWatch final : private event::TimerEvents,
   // An endpoint has changed its state; saves the wait for the next beat.
   void on_endpoint_changed();
 
-  // One round of looks; what the timer does. Public for tests with a clock of their own.
+  // One round of looks. Public for tests with a clock of their own.
   void beat(TimePoint now);
   Duration interval() const { return interval_; }
   size_t size() const { return watched_.size(); }
@@ -46,6 +48,7 @@ class ListenerWatch final : private event::TimerEvents,
 
  private:
   struct Watched;
+  void on_beat() override;
   void on_timer(event::Timer& timer) override;
   void on_path_changed(const std::string& path) override;
   void on_probed(ConnectProbe& probe, bool connected) override;
@@ -58,15 +61,18 @@ class ListenerWatch final : private event::TimerEvents,
   void probe(Watched& it, ConnectProbe::Pace pace, TimePoint now);
   Duration wish_of(const Watched& it, TimePoint now) const;
   void measure(Duration cost);
+  void keep_beat();
 
   event::Loop& loop_;
   net::ListenerSource& source_;
   std::vector<std::unique_ptr<Watched>> watched_;  // as many as the Directory has endpoints
   Duration interval_{0};
   Duration cost_{0};     // CPU of a round, smoothed
-  uint64_t probes_ = 0;  // ever made
+  uint64_t beats_ = 0;   // ever
+  uint64_t probes_ = 0;  // the same
   net::FolderWatch folders_;
-  event::Timer timer_;
+  event::Timer at_once_;  // a beat between two others
+  event::Beat beat_;
 };
 
 }  // namespace sluice::upstream

@@ -58,6 +58,10 @@ struct Rig {
   std::shared_ptr<Endpoint> add(const std::string& upstream) {
     return add(upstream, listener.local());
   }
+  void tell(const std::string& upstream, Endpoint& endpoint, EndpointNews news) {
+    endpoint.note(news);
+    judge.on_endpoint_state(upstream, endpoint.state());
+  }
   void pass(Duration time) {
     for (Duration done{0}; done < time; done += 100ms) rounds.pass(100ms);
   }
@@ -96,10 +100,10 @@ TEST_CASE("readiness: not before every upstream has answered") {
   const auto a2 = rig.add("a");
   const auto b = rig.add("b");
   CHECK(rig.judge.reason() == "a: no endpoint has answered yet; b: no endpoint has answered yet");
-  a2->note(EndpointNews::kAnswered);
+  rig.tell("a", *a2, EndpointNews::kAnswered);
   rig.pass(100ms);
   CHECK(rig.judge.reason() == "b: no endpoint has answered yet");
-  b->note(EndpointNews::kAnswered);
+  rig.tell("b", *b, EndpointNews::kAnswered);
   rig.pass(100ms);
   CHECK(rig.ready());
   CHECK(rig.judge.reason().empty());
@@ -128,12 +132,12 @@ TEST_CASE("readiness: a short absence changes nothing, a long one does, an answe
   rig.adopt(config_with({"a"}, {"a"}));
   const auto one = rig.add("a");
   const auto two = rig.add("a");
-  one->note(EndpointNews::kAnswered);
+  rig.tell("a", *one, EndpointNews::kAnswered);
   rig.pass(100ms);
-  one->note(EndpointNews::kListensNot);
+  rig.tell("a", *one, EndpointNews::kListensNot);
   rig.pass(30s);
   CHECK(rig.ready());  // the other one is there
-  two->note(EndpointNews::kListensNot);
+  rig.tell("a", *two, EndpointNews::kListensNot);
   rig.pass(9s);
   CHECK(rig.ready());
   rig.pass(1300ms);
@@ -141,10 +145,10 @@ TEST_CASE("readiness: a short absence changes nothing, a long one does, an answe
   CHECK(rig.judge.reason() == "a: away for 10 s");
   rig.pass(2s);
   CHECK(rig.judge.reason() == "a: away for 12 s");
-  one->note(EndpointNews::kListens);
+  rig.tell("a", *one, EndpointNews::kListens);
   rig.pass(100ms);
   CHECK_FALSE(rig.ready());
-  one->note(EndpointNews::kAnswered);
+  rig.tell("a", *one, EndpointNews::kAnswered);
   rig.pass(100ms);
   CHECK(rig.ready());
 }
@@ -153,15 +157,15 @@ TEST_CASE("readiness: an endpoint that is back and quiet is back") {
   Rig rig;
   rig.adopt(config_with({"a"}, {"a"}));
   const auto one = rig.add("a");
-  one->note(EndpointNews::kAnswered);
+  rig.tell("a", *one, EndpointNews::kAnswered);
   rig.pass(100ms);
-  one->note(EndpointNews::kListensNot);
+  rig.tell("a", *one, EndpointNews::kListensNot);
   rig.pass(9s);
-  one->note(EndpointNews::kListens);
+  rig.tell("a", *one, EndpointNews::kListens);
   rig.rounds.pass(100ms);
   // Endpoints know the real clock only; what they learned "a second ago" is behind them here.
   rig.pass(5s);
-  one->note(EndpointNews::kListensNot);
+  rig.tell("a", *one, EndpointNews::kListensNot);
   rig.pass(5s);
   CHECK(rig.ready());
 }
@@ -220,11 +224,11 @@ TEST_CASE("readiness: who is away is not asked, and is when it is back") {
   Rig rig;
   rig.adopt(config_with({"a"}, {"a"}));
   const auto endpoint = rig.add("a");
-  endpoint->note(EndpointNews::kListensNot);
+  rig.tell("a", *endpoint, EndpointNews::kListensNot);
   rig.readiness.ask();
   rig.pass(3s);
   CHECK_FALSE(rig.take().is_open());
-  endpoint->note(EndpointNews::kListens);
+  rig.tell("a", *endpoint, EndpointNews::kListens);
   rig.pass(100ms);
   CHECK(rig.take().is_open());
 }
@@ -246,8 +250,8 @@ TEST_CASE("readiness: checks that were asked for answer instead; a connect prove
   rig.adopt(config);
   const auto a = rig.add("a", listening().local());
   const auto b = rig.add("b");
-  a->note(EndpointNews::kChecksWell);
-  b->note(EndpointNews::kChecksWell);
+  rig.tell("a", *a, EndpointNews::kChecksWell);
+  rig.tell("b", *b, EndpointNews::kChecksWell);
   rig.judge.on_endpoint_state("b", EndpointState::kReady);
   rig.pass(200ms);
   CHECK(rig.judge.reason() == "b: no endpoint has answered yet");
@@ -269,7 +273,7 @@ TEST_CASE("readiness: an upstream that a reload brings does not take readiness a
   const auto b = rig.add("b");
   rig.pass(1s);
   CHECK(rig.ready());
-  b->note(EndpointNews::kListensNot);
+  rig.tell("b", *b, EndpointNews::kListensNot);
   rig.pass(11s);
   CHECK_FALSE(rig.ready());  // the rule of long absences is for all
   rig.adopt(config_with({"a"}, {"a", "b"}));
@@ -280,7 +284,7 @@ TEST_CASE("readiness: an endpoint that is gone is forgotten") {
   Rig rig;
   rig.adopt(config_with({"a"}, {"a"}));
   const auto one = rig.add("a");
-  one->note(EndpointNews::kAnswered);
+  rig.tell("a", *one, EndpointNews::kAnswered);
   rig.pass(100ms);
   rig.judge.on_endpoint_gone(*one);
   rig.pass(9s);
