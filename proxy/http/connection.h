@@ -108,9 +108,9 @@ class ClientConnection : public event::Deferred {
   virtual bool is_idle() const = 0;
   virtual uint64_t requests() const = 0;  // leased so far
   // Only the first bytes of the request that is leased go out, until release_rest(): what is not
-  // complete cannot be executed, so its fate is known however the connection ends. False: this
-  // protocol does not do it.
-  virtual bool hold_rest() { return false; }
+  // complete cannot be executed, so its fate is known however the connection ends. Not every
+  // protocol does it.
+  virtual void hold_rest() {}
   virtual void release_rest() {}
 };
 

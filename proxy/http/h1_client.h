@@ -18,6 +18,8 @@ class H1Client final : public SerialClient {
   Status write_head(const RequestHead& head, Chain& out) override;
   bool may_chunk() const override { return true; }
   bool may_be_reused() const override { return true; }
+  // A part of the method: whoever reads it waits for more.
+  size_t prelude() const override { return 4; }
 };
 
 }  // namespace sluice::http

@@ -65,14 +65,15 @@ ClientStream& SerialClient::lease() {
   receiving_ = Receiving::kHead;
   sent_before_ = sent_;
   write_error_ = 0;
+  incomplete_ = sent_;
   rest_held_ = false;
   return *this;
 }
 
-bool SerialClient::hold_rest() {
+void SerialClient::hold_rest() {
   SLUICE_ASSERT(phase_ == Phase::kStream && sent_ == sent_before_);
-  rest_held_ = prelude() > 0;
-  return rest_held_;
+  rest_held_ = true;
+  incomplete_ = sent_before_ + prelude();
 }
 
 void SerialClient::release_rest() {
@@ -283,7 +284,7 @@ void SerialClient::leave(bool reusable) {
 
 ClientStream::Delivery SerialClient::delivery() const {
   // What is not complete cannot be executed.
-  if (sent_ == sent_before_ || rest_held_) return Delivery::kNotSent;
+  if (sent_ <= incomplete_) return Delivery::kNotSent;
   // Over TLS our bytes are not the wire's, and cannot be compared with what was acknowledged.
   if (!reader_.ended_unanswered() || transport_->is_secure()) return Delivery::kUnknown;
   // The write that fails takes the socket's error with it, and reading finds an EOF where a RST has

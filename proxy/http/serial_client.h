@@ -25,7 +25,7 @@ class SerialClient : public ClientConnection,
   ClientStream& lease() override;
   bool is_idle() const override { return phase_ == Phase::kIdle; }
   uint64_t requests() const override { return requests_; }
-  bool hold_rest() override;
+  void hold_rest() override;
   void release_rest() override;
 
  protected:
@@ -39,8 +39,8 @@ class SerialClient : public ClientConnection,
   // Whether a body of unknown length is sent chunked.
   virtual bool may_chunk() const = 0;
   virtual bool may_be_reused() const = 0;
-  // Bytes of a request that may stand alone for a while; 0: none.
-  virtual size_t prelude() const { return 0; }
+  // Bytes of a request that may stand alone for a while, and do not make one.
+  virtual size_t prelude() const = 0;
   // The connection ended before any answer: what this protocol knows about that.
   virtual void explain_silence(Error&) const {}
 
@@ -91,6 +91,7 @@ class SerialClient : public ClientConnection,
   uint64_t requests_ = 0;
   uint64_t sent_ = 0;           // bytes the kernel took, in the connection's life
   uint64_t sent_before_ = 0;    // of them before this request
+  uint64_t incomplete_ = 0;     // as long as sent_ is not above it, nothing can be executed
   int write_error_ = 0;         // errno of the write of this request that failed
   uint64_t unsent_length_ = 0;  // of a body of known length: what is still to be queued
   TimePoint send_deadline_ = TimePoint::max();

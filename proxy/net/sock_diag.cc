@@ -24,10 +24,9 @@ std::string_view bytes_of(const T& value) {
   return {reinterpret_cast<const char*>(&value), sizeof value};
 }
 
-inet_diag_req_v2 tcp_request(const IpPort& at, uint8_t state) {
+inet_diag_req_v2 tcp_request(const IpPort& at) {
   inet_diag_req_v2 request{};
   request.sdiag_protocol = IPPROTO_TCP;
-  request.idiag_states = 1U << state;
   request.id.idiag_sport = htons(at.port);
   request.id.idiag_cookie[0] = INET_DIAG_NOCOOKIE;
   request.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
@@ -133,20 +132,20 @@ ssize_t SockDiag::receive(char* into, size_t room) {
 }
 
 SockDiag::Answer SockDiag::find_tcp(const SocketAddress& address, Row& row) {
-  return ask_tcp(bytes_of(tcp_request(address.ip_port(), TCP_LISTEN)), TCP_LISTEN, row);
+  return ask_tcp(bytes_of(tcp_request(address.ip_port())), Sought::kListener, row);
 }
 
 SockDiag::Answer SockDiag::find_connection(const SocketAddress& theirs, const SocketAddress& ours,
                                            Row& row) {
-  inet_diag_req_v2 request = tcp_request(theirs.ip_port(), TCP_ESTABLISHED);
+  inet_diag_req_v2 request = tcp_request(theirs.ip_port());
   const IpPort client = ours.ip_port();
   request.id.idiag_dport = htons(client.port);
   const bool v4 = request.sdiag_family == AF_INET;
   std::memcpy(request.id.idiag_dst, client.ip.data() + (v4 ? 12 : 0), v4 ? 4 : client.ip.size());
-  return ask_tcp(bytes_of(request), TCP_ESTABLISHED, row);
+  return ask_tcp(bytes_of(request), Sought::kConnection, row);
 }
 
-SockDiag::Answer SockDiag::ask_tcp(std::string_view request, uint8_t state, Row& row) {
+SockDiag::Answer SockDiag::ask_tcp(std::string_view request, Sought sought, Row& row) {
   if (!send(request, 0)) return Answer::kFailed;
   alignas(nlmsghdr) std::array<char, 2048> room;
   for (;;) {
@@ -160,9 +159,12 @@ SockDiag::Answer SockDiag::ask_tcp(std::string_view request, uint8_t state, Row&
     }
     if (head->nlmsg_len < NLMSG_LENGTH(sizeof(inet_diag_msg))) return Answer::kFailed;
     const auto* said = static_cast<const inet_diag_msg*>(NLMSG_DATA(head));
-    // A listener is shown where no connection fits; TIME-WAIT rows never do.
-    if (said->idiag_state != state) return Answer::kNotFound;
-    row = {said->idiag_rqueue, said->idiag_wqueue, said->idiag_inode};
+    // The kernel looks in the order in which it would deliver a packet, whatever state was asked
+    // for: a listener is shown where no connection fits.
+    const bool listens = said->idiag_state == TCP_LISTEN;
+    if (listens != (sought == Sought::kListener)) return Answer::kNotFound;
+    row = {said->idiag_rqueue, said->idiag_wqueue, said->idiag_inode,
+           said->idiag_state == TCP_ESTABLISHED || said->idiag_state == TCP_SYN_RECV};
     return Answer::kFound;
   }
 }

@@ -20,7 +20,8 @@ class SockDiag {
   struct Row {
     uint32_t queued = 0;  // a listener's accept queue; bytes that a connection's owner has not read
     uint32_t limit = 0;
-    uint32_t inode = 0;  // of the socket; 0: a connection that nobody has accepted yet
+    uint32_t inode = 0;   // of the socket; 0: a connection that nobody has accepted yet
+    bool is_open = true;  // of a connection: neither side has closed it
   };
 
   static Result<SockDiag> open();
@@ -28,7 +29,8 @@ class SockDiag {
   // A listener that would take a connection to `address`: bound to it or to the wildcard of its
   // family, IPv6 ones included that take IPv4. Of several (SO_REUSEPORT) one is shown.
   Answer find_tcp(const SocketAddress& address, Row& row);
-  // The other side's end of one of our TCP connections: `theirs` is where it listens.
+  // The other side's end of one of our TCP connections: `theirs` is where it listens. Not found:
+  // it is gone, or that address is translated on the way.
   Answer find_connection(const SocketAddress& theirs, const SocketAddress& ours, Row& row);
   // Requires: `inode` is a socket's.
   Answer find_unix(uint32_t inode, Row& row);
@@ -38,7 +40,8 @@ class SockDiag {
 
  private:
   explicit SockDiag(Fd fd) : fd_(std::move(fd)) {}
-  Answer ask_tcp(std::string_view request, uint8_t state, Row& row);
+  enum class Sought : uint8_t { kListener, kConnection };
+  Answer ask_tcp(std::string_view request, Sought sought, Row& row);
   bool send(std::string_view request, uint16_t flags);
   ssize_t receive(char* into, size_t room);
 

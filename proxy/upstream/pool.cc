@@ -30,7 +30,7 @@ Pool::Pool(event::Loop& loop, observe::WorkerMetrics& metrics, std::shared_ptr<E
       protocol_(config.protocol),
       seen_state_(endpoint_->state()),
       seen_since_(endpoint_->changed_at()),
-      accept_line_(loop.timers(), endpoint_->address()),
+      read_watch_(loop.timers(), endpoint_->address()),
       sweep_(loop.timers(), *this),
       gate_pause_(loop.timers(), *this),
       lesson_due_(loop.timers(), *this) {
@@ -293,24 +293,24 @@ void Pool::discard_idle(size_t count) {
 
 http::ClientStream& PooledConnection::lease(const Wish& wish) {
   http::ClientStream& stream = codec_->lease();
-  if (wish.unsafe && pool_->holds_rest()) codec_->hold_rest();
+  if (wish.unsafe && !pool_->read_watch().is_blind()) codec_->hold_rest();
   return stream;
 }
 
 bool PooledConnection::on_begun(int descriptor) {
-  AcceptWaiter& waiter = *this;
-  in_line_ = pool_->accept_line().join(waiter, descriptor, AcceptLine::Until::kRead);
-  return in_line_;
+  ReadWaiter& waiter = *this;
+  is_watched_ = pool_->read_watch().join(waiter, descriptor);
+  return is_watched_;
 }
 
-void PooledConnection::on_accepted() {
-  in_line_ = false;
+void PooledConnection::on_read() {
+  is_watched_ = false;
   codec_->release_rest();
 }
 
 void PooledConnection::on_stream_over(bool reusable) {
   SLUICE_ASSERT(state_ == State::kLeased);
-  if (std::exchange(in_line_, false)) pool_->accept_line().leave(*this);
+  if (std::exchange(is_watched_, false)) pool_->read_watch().leave(*this);
   pool_->on_lease_over(*this, reusable);
 }
 

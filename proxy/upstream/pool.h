@@ -15,11 +15,11 @@
 #include "proxy/http/connection.h"
 #include "proxy/net/transport.h"
 #include "proxy/observe/worker_metrics.h"
-#include "proxy/upstream/accept_line.h"
 #include "proxy/upstream/balancer.h"
 #include "proxy/upstream/dial_gate.h"
 #include "proxy/upstream/endpoint.h"
 #include "proxy/upstream/keep_alive_lesson.h"
+#include "proxy/upstream/read_watch.h"
 
 namespace sluice::upstream {
 
@@ -68,9 +68,7 @@ class Pool final : private event::TimerEvents {
   const Endpoint& endpoint() const { return *endpoint_; }
   std::shared_ptr<const Endpoint> share_endpoint() const { return endpoint_; }
   Track& track() { return track_; }
-  AcceptLine& accept_line() { return accept_line_; }
-  // Its protocol begins with bytes that may stand alone (http::ClientConnection::hold_rest).
-  bool holds_rest() const { return protocol_ == config::Protocol::kUwsgi; }
+  ReadWatch& read_watch() { return read_watch_; }
   uint32_t in_flight() const { return in_flight_; }
   size_t idle() const { return idle_.size(); }
   size_t connections() const { return all_.size(); }
@@ -131,7 +129,7 @@ class Pool final : private event::TimerEvents {
   Duration swept_for_{0};                               // the limit sweep_ was armed for
   std::vector<std::unique_ptr<PooledConnection>> all_;  // bounded by in-flight + limits_.spare
   std::vector<PooledConnection*> idle_;                 // oldest first; bounded by limits_.spare
-  AcceptLine accept_line_;
+  ReadWatch read_watch_;
   event::Timer sweep_;
   event::Timer gate_pause_;
   event::Timer lesson_due_;
@@ -140,7 +138,7 @@ class Pool final : private event::TimerEvents {
 // One connection of a pool: the codec, and where it stands.
 class PooledConnection final : public event::Deferred,
                                private http::ClientOwner,
-                               private AcceptWaiter {
+                               private ReadWaiter {
  public:
   explicit PooledConnection(Pool& pool) : pool_(&pool), age_(pool.age_) {}
 
@@ -152,14 +150,14 @@ class PooledConnection final : public event::Deferred,
   enum class State : uint8_t { kLeased, kIdle, kOver };
   void on_stream_over(bool reusable) override;
   bool on_begun(int descriptor) override;
-  void on_accepted() override;
+  void on_read() override;
   void on_over() override;
 
   Pool* pool_;
   const uint32_t age_;
   State state_ = State::kLeased;
-  bool in_line_ = false;  // of pool_->accept_line()
-  size_t index_ = 0;      // in pool_->all_
+  bool is_watched_ = false;  // by pool_->read_watch()
+  size_t index_ = 0;         // in pool_->all_
   TimePoint idle_since_{};
   std::unique_ptr<http::ClientConnection> codec_;
 };

@@ -31,11 +31,6 @@ Ticket::~Ticket() {
 void Ticket::leave_state() {
   switch (state_) {
     case State::kQueued: cluster_.remove(*this); break;
-    case State::kAccepting:
-      pool_->accept_line().leave(*this);
-      transport_.reset();
-      pool_->leave();
-      break;
     case State::kDialling:
     case State::kGranted: pool_->leave(); break;
     case State::kNew:
@@ -63,10 +58,6 @@ void Ticket::grant(Pool& pool) {
 }
 
 void Ticket::on_soon() {
-  if (state_ == State::kAccepting) {
-    timer_.cancel();
-    return on_dial_failed({ErrorCode::kRefused, Side::kUpstream, "closed before it was accepted"});
-  }
   SLUICE_ASSERT(state_ == State::kGranted);
   if (was_held_) lease_.queued = cluster_.loop_.now() - arrived_;
   PooledConnection* idle = pool_->take_idle(wish_);
@@ -87,31 +78,6 @@ void Ticket::dial(Pool& pool) {
 
 void Ticket::on_connected(std::unique_ptr<net::Transport> transport) {
   lease_.connect = cluster_.loop_.now() - dialled_;
-  AcceptWaiter& waiter = *this;
-  const bool waits =
-      wish_.unsafe && cluster_.holds() && !pool_->holds_rest() &&
-      pool_->accept_line().join(waiter, transport->descriptor(), AcceptLine::Until::kAccepted);
-  if (!waits) return lend(std::move(transport));
-  state_ = State::kAccepting;
-  timer_.arm(std::max(patience_ - cluster_.loop_.now(), Duration{0}));
-  net::TransportEvents& events = *this;
-  transport->set_events(events);
-  transport_ = std::move(transport);
-}
-
-void Ticket::on_accepted() {
-  timer_.cancel();
-  lend(std::move(transport_));
-}
-
-// An application that goes resets what it has not accepted; nothing of ours was sent.
-void Ticket::on_readable() {
-  char byte = 0;
-  const net::Io io = transport_->read(&byte, 1);
-  if (io.state != net::Io::State::kBlocked) soon_.schedule();
-}
-
-void Ticket::lend(std::unique_ptr<net::Transport> transport) {
   end();
   PooledConnection& connection = pool_->adopt(std::move(transport));
   lease_.stream = &connection.lease(wish_);
@@ -133,11 +99,6 @@ void Ticket::tell(const Error& error, const Endpoint* endpoint) {
 }
 
 void Ticket::on_timer(event::Timer&) {
-  if (state_ == State::kAccepting) {
-    // Held for long enough: from here on it is the application's time to answer.
-    pool_->accept_line().leave(*this);
-    return lend(std::move(transport_));
-  }
   leave_state();
   tell(cluster_.hold_expired(), nullptr);
 }

@@ -3,11 +3,11 @@
 // wait for one. A handle: destroying it gives the place up, and nobody is called. Lease: a stream
 // that is yours until you said finish() or reset() to it.
 //
-//   kNew ──> kQueued ──> kGranted ──> kDialling ──> kAccepting ──> kDone
-//    │ dials   ^ │ too late             │ │          │ (unsafe requests only)
-//    └─────────┼─┼──────────────────────┘ │          │
-//              │ └──────────> kDone       │ refused, │ reset: to another endpoint, or back into
-//              └──────────────────────────┴──────────┘ the queue
+//   kNew ──> kQueued ──> kGranted ──> kDialling ──> kDone
+//    │ dials   ^ │ too late             │ │
+//    └─────────┼─┼──────────────────────┘ │
+//              │ └──────────> kDone       │ refused: to another endpoint, or back into the queue
+//              └──────────────────────────┘
 #pragma once
 
 #include <memory>
@@ -18,7 +18,6 @@
 #include "proxy/http/stream.h"
 #include "proxy/net/dialer.h"
 #include "proxy/net/transport.h"
-#include "proxy/upstream/accept_line.h"
 #include "proxy/upstream/hold_queue.h"
 
 namespace sluice::upstream {
@@ -60,8 +59,6 @@ class Waiter {
 };
 
 class Ticket final : private net::DialEvents,
-                     private net::TransportEvents,
-                     private AcceptWaiter,
                      private event::TimerEvents,
                      private event::SoonEvents {
  public:
@@ -70,7 +67,7 @@ class Ticket final : private net::DialEvents,
 
  private:
   friend class Cluster;
-  enum class State : uint8_t { kNew, kQueued, kDialling, kAccepting, kGranted, kDone };
+  enum class State : uint8_t { kNew, kQueued, kDialling, kGranted, kDone };
 
   void wait();             // in the queue
   void dial(Pool& pool);   // Requires: pool entered
@@ -78,12 +75,8 @@ class Ticket final : private net::DialEvents,
   void tell(const Error& error, const Endpoint* endpoint);
   void on_connected(std::unique_ptr<net::Transport> transport) override;
   void on_dial_failed(const Error& error) override;
-  void on_accepted() override;
-  void on_readable() override;  // before anything was sent: its end
-  void on_writable() override {}
   void on_timer(event::Timer& timer) override;
   void on_soon() override;
-  void lend(std::unique_ptr<net::Transport> transport);
   void leave_state();
   void end();
 
@@ -101,7 +94,6 @@ class Ticket final : private net::DialEvents,
   event::Timer timer_;
   event::Soon soon_;
   net::Dialer dialer_;
-  std::unique_ptr<net::Transport> transport_;  // while kAccepting
 };
 
 using Acquired = std::variant<Lease, std::unique_ptr<Ticket>, Error>;
