@@ -167,8 +167,10 @@ class Exchange final : public event::Deferred,
   bool request_sent_ = false;  // to the present attempt, its body and end included
   upstream::Wish wish_;
   std::optional<Failure> last_failure_;  // of the attempt before
+  TimePoint tried_since_;
   uint32_t attempts_ = 0;
-  uint32_t free_tries_ = 0;  // of them those that cost nothing (RetryVerdict::kAtOnce)
+  uint32_t free_tries_ = 0;     // of them those after RetryVerdict::kAtOnce
+  uint32_t patient_tries_ = 0;  // and those after kPatiently
   RetryProofs retried_;
   TimePoint asked_at_{};  // the client, whether it is there
   bool accel_followed_ = false;

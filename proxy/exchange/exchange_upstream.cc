@@ -58,7 +58,7 @@ bool Exchange::begin_attempt() {
   if (attempt_ != nullptr) services_.loop.defer_delete(std::move(attempt_));
   AttemptEvents& events = *this;
   attempt_ = std::make_unique<Attempt>(services_.loop, *cluster_, events);
-  ++attempts_;
+  if (attempts_++ == 0) tried_since_ = services_.loop.now();
   request_sent_ = false;
   wish_.bytes = request_relay_->stored();
   auto failure = attempt_->start(wish_);
@@ -222,7 +222,9 @@ bool Exchange::retry(const Failure& failure, bool is_late) {
   question.can_replay =
       !streams_request() || request_.body.is_none() || !request_relay_->has_begun();
   question.has_answer = phase_ != Phase::kAttempt;
-  question.tries = attempts_;
+  question.may_wait =
+      cluster_->holds() && services_.loop.now() < tried_since_ + upstream_config().hold.timeout;
+  question.tries = attempts_ - patient_tries_;
   question.free_tries = free_tries_;
   question.most = upstream_config().retry.attempts;
   const auto pause = pause_to_retry(question);
@@ -243,9 +245,11 @@ bool Exchange::retry(const Failure& failure, bool is_late) {
 
 // DESIGN, law 5. Nothing: it may not be tried again.
 std::optional<Duration> Exchange::pause_to_retry(const RetryQuestion& question) {
-  switch (may_retry(question)) {
+  const RetryVerdict verdict = may_retry(question);
+  switch (verdict) {
     case RetryVerdict::kNo: return std::nullopt;
     case RetryVerdict::kAtOnce: ++free_tries_; return Duration{0};
+    case RetryVerdict::kPatiently: ++patient_tries_; break;
     case RetryVerdict::kAfterPause: break;
   }
   const auto now = services_.loop.now();
@@ -255,7 +259,7 @@ std::optional<Duration> Exchange::pause_to_retry(const RetryQuestion& question) 
   const Duration pause = pause_before(attempts_ - free_tries_, upstream_config().retry, random);
   const Duration whole = route_->config->timeouts.request;
   if (whole > Duration{0} && now + pause >= began_ + whole) return std::nullopt;
-  if (!cluster_->take_retry_token()) return std::nullopt;
+  if (verdict == RetryVerdict::kAfterPause && !cluster_->take_retry_token()) return std::nullopt;
   return pause;
 }
 

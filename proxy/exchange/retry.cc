@@ -23,7 +23,13 @@ bool is_final(const RetryQuestion& q) {
 RetryVerdict may_retry(const RetryQuestion& q) {
   if (is_final(q) || !q.can_replay) return RetryVerdict::kNo;
   const bool proven = q.proof != RetryProof::kAmbiguous && !q.is_late;
-  if (proven && !q.fresh && q.free_tries < kMostFreeTries) return RetryVerdict::kAtOnce;
+  if (!q.fresh && !q.is_late && q.free_tries < kMostFreeTries &&
+      (proven || (q.is_repeatable && q.most > 1))) {
+    return RetryVerdict::kAtOnce;
+  }
+  if (q.proof == RetryProof::kNeverSent && !q.is_late && q.may_wait) {
+    return RetryVerdict::kPatiently;
+  }
   if (q.tries - q.free_tries >= q.most) return RetryVerdict::kNo;
   return proven || q.is_repeatable ? RetryVerdict::kAfterPause : RetryVerdict::kNo;
 }

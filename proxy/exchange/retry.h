@@ -27,14 +27,16 @@ struct RetryQuestion {
   bool is_repeatable = false;  // see is_repeatable()
   bool can_replay = false;     // its body is still there
   bool has_answer = false;     // the head of an answer came
+  bool may_wait = false;       // it has not been tried for longer than it might be held
   // So far.
-  uint32_t tries = 1;       // this one included
+  uint32_t tries = 1;       // this one included, but none that followed kPatiently
   uint32_t free_tries = 0;  // of them those that followed kAtOnce
   uint32_t most = 2;        // retry.attempts
 };
 
 enum class RetryVerdict : uint8_t {
-  kAtOnce,      // an idle connection that had been closed already: no fault of anybody, and free
+  kAtOnce,      // an idle connection that was closed: no fault of anybody, and free
+  kPatiently,   // after a pause, and free: nothing was sent, as with a dial that is refused
   kAfterPause,  // if the budget has a token
   kNo,
 };

@@ -3,6 +3,8 @@
 // allows.
 #pragma once
 
+#include <algorithm>
+
 #include "proxy/http/serial_client.h"
 
 namespace sluice::http {
@@ -15,11 +17,14 @@ class H1Client final : public SerialClient {
   }
 
  private:
+  static constexpr size_t kMostPrelude = size_t{8} * 1024;  // a fresh socket takes it
+
   Status write_head(const RequestHead& head, Chain& out) override;
   bool may_chunk() const override { return true; }
   bool may_be_reused() const override { return true; }
-  // A part of the method: whoever reads it waits for more.
-  size_t prelude() const override { return 4; }
+  // All but the last line feed: whoever reads it waits for that, also where a head is expected to
+  // come in one piece.
+  size_t prelude(size_t head_size) const override { return std::min(head_size - 1, kMostPrelude); }
 };
 
 }  // namespace sluice::http

@@ -73,7 +73,6 @@ ClientStream& SerialClient::lease() {
 void SerialClient::hold_rest() {
   SLUICE_ASSERT(phase_ == Phase::kStream && sent_ == sent_before_);
   rest_held_ = true;
-  incomplete_ = sent_before_ + prelude();
 }
 
 void SerialClient::release_rest() {
@@ -98,6 +97,7 @@ void SerialClient::send_head(const RequestHead& head) {
     sending_ = Sending::kFailed;
     break_off(written.error());
   }
+  if (sending_ != Sending::kFailed && rest_held_) incomplete_ = sent_before_ + prelude(out_.size());
 }
 
 void SerialClient::send_body(Chain&& bytes) {
@@ -126,7 +126,7 @@ void SerialClient::send_end(Headers&& trailers) {
 // False: the rest has to wait, or the connection failed.
 bool SerialClient::write_prelude() {
   if (sent_ > sent_before_) return false;
-  Chain first = out_.take_front(std::min<uint64_t>(prelude(), out_.size()));
+  Chain first = out_.take_front(incomplete_ - sent_before_);
   const net::Io io = transport_->write(first);
   sent_ += io.count;
   if (!first.empty()) {

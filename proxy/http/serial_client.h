@@ -39,8 +39,8 @@ class SerialClient : public ClientConnection,
   // Whether a body of unknown length is sent chunked.
   virtual bool may_chunk() const = 0;
   virtual bool may_be_reused() const = 0;
-  // Bytes of a request that may stand alone for a while, and do not make one.
-  virtual size_t prelude() const = 0;
+  // How many bytes of a head of that size may stand alone for a while, without being a request.
+  virtual size_t prelude(size_t head_size) const = 0;
   // The connection ended before any answer: what this protocol knows about that.
   virtual void explain_silence(Error&) const {}
 

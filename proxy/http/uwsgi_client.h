@@ -20,7 +20,7 @@ class UwsgiClient final : public SerialClient {
   bool may_chunk() const override { return false; }
   bool may_be_reused() const override { return false; }
   // The packet's header: uWSGI reads it by itself, before anything else.
-  size_t prelude() const override { return 4; }
+  size_t prelude(size_t) const override { return 4; }
   void explain_silence(Error& error) const override;
 
   UwsgiPacket packet_;

@@ -13,7 +13,7 @@ from wire import PATIENCE, Client, Origin, answer, eventually
 
 # Closes a connection that has been idle for so long, and writes down each request it has read.
 APPLICATION = r"""
-import select, socket, sys, threading
+import re, select, socket, sys, threading
 log, idle = sys.argv[1], float(sys.argv[2])
 listener = socket.create_server(("127.0.0.1", 0), backlog=128)
 print(listener.getsockname()[1], flush=True)
@@ -21,9 +21,16 @@ print(listener.getsockname()[1], flush=True)
 def serve(connection):
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     while select.select([connection], [], [], idle)[0]:
-        request = connection.recv(65536)
-        if not request:
-            break
+        request = b""
+        while b"\r\n\r\n" not in request:
+            more = connection.recv(65536)
+            if not more:
+                return connection.close()
+            request += more
+        head, _, body = request.partition(b"\r\n\r\n")
+        left = int(re.search(rb"(?i)\r\ncontent-length: *(\d+)|$", head)[1] or 0) - len(body)
+        while left > 0:
+            left -= len(connection.recv(left)) or left
         with open(log, "ab", 0) as f:
             f.write(request.split(b" ")[1] + b"\n")
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
@@ -137,7 +144,7 @@ class KeepAliveEnd(Scenario):
 class Stale(Scenario):
     """A connection that was closed before the request was sent, and nobody had heard of it."""
 
-    def race(self, upstream, path=None):
+    def race(self, upstream, path=None, method="POST"):
         with Origin(path=path) as origin, Sluice.before(origin, upstream="pool: { idle: 60s, unsafe_idle: 60s }, " + upstream) as sluice:
             client = sluice.client()
             client.ask("/1")
@@ -146,11 +153,11 @@ class Stale(Scenario):
             first.send(answer("1"))
             client.response()
             with Stopped(sluice):
-                client.ask("/2", "POST", body="pay")
+                client.ask("/2", method, body="pay")
                 first.close()
             second = origin.accept()
             request = second.request()
-            self.assertEqual((request.method, request.target, request.body), ("POST", "/2", b"pay"))
+            self.assertEqual((request.method, request.target, request.body), (method, "/2", b"pay"))
             second.send(answer("2"))
             self.assertEqual(client.response().body, b"2")
             self.assertTrue(origin.is_left_alone())
@@ -161,7 +168,10 @@ class Stale(Scenario):
             return entry["retried"]
 
     def test_over_tcp_it_is_proven_that_nobody_got_it(self):
-        self.assertEqual(self.race("retry: { attempts: 1, budget: 0% }"), "not_received")
+        self.assertEqual(self.race("retry: { attempts: 1, budget: 0% }", method="PUT"), "not_received")
+
+    def test_of_what_may_not_be_repeated_only_a_beginning_was_sent(self):
+        self.assertEqual(self.race("retry: { attempts: 1, budget: 0% }"), "never_sent")
 
     def test_over_a_unix_socket_it_was_never_sent(self):
         with tempfile.TemporaryDirectory(prefix="sl.") as folder:

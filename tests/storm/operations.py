@@ -319,7 +319,7 @@ class UwsgiReload(Storm):
 
 class UwsgiChain(Storm):
     name, title = "uwsgi_chain", "uWSGI's workers are replaced one after the other (touch-chain-reload)"
-    servers, period, rest, short_acts, slow = ("uwsgi",), 5.0, 0.7, 1, True
+    servers, period, rest, short_acts, slow = ("uwsgi",), 5.0, 2.5, 1, True
 
     def set_up(self):
         self.touched = self.folder + "/touch"

@@ -27,13 +27,13 @@ void ask_all(Told told) {
     for (const RetryProof proof : kProofs) {
       for (const ErrorCode code : kCodes) {
         for (const Side side : kSides) {
-          for (uint32_t bits = 0; bits < 32; ++bits) {
+          for (uint32_t bits = 0; bits < 64; ++bits) {
             for (uint32_t tries = 1; tries <= 5; ++tries) {
               for (uint32_t free_tries = 0; free_tries < tries; ++free_tries) {
                 for (uint32_t most = 1; most <= 3; ++most) {
                   told(RetryQuestion{stage, proof, code, side, (bits & 1) != 0, (bits & 2) != 0,
-                                     (bits & 4) != 0, (bits & 8) != 0, (bits & 16) != 0, tries,
-                                     free_tries, most});
+                                     (bits & 4) != 0, (bits & 8) != 0, (bits & 16) != 0,
+                                     (bits & 32) != 0, tries, free_tries, most});
                 }
               }
             }
@@ -63,6 +63,11 @@ RetryQuestion repeatable(RetryQuestion q) {
   return q;
 }
 
+RetryQuestion waiting(RetryQuestion q) {
+  q.may_wait = true;
+  return q;
+}
+
 http::RequestHead head(std::string_view method) {
   http::RequestHead made;
   made.method = method;
@@ -80,11 +85,14 @@ TEST_CASE("retry: what each failure allows, by its proof and the method") {
       {stale(RetryProof::kNotReceived), RetryVerdict::kAtOnce},
       {stale(RetryProof::kAmbiguous), RetryVerdict::kNo},
       {fresh(RetryProof::kNeverSent), RetryVerdict::kAfterPause},
+      {waiting(fresh(RetryProof::kNeverSent)), RetryVerdict::kPatiently},
+      {waiting(fresh(RetryProof::kNotReceived)), RetryVerdict::kAfterPause},
+      {waiting(fresh(RetryProof::kAmbiguous)), RetryVerdict::kNo},
       {fresh(RetryProof::kNotReceived), RetryVerdict::kAfterPause},
       {fresh(RetryProof::kAmbiguous), RetryVerdict::kNo},
       {repeatable(stale(RetryProof::kNeverSent)), RetryVerdict::kAtOnce},
       {repeatable(stale(RetryProof::kNotReceived)), RetryVerdict::kAtOnce},
-      {repeatable(stale(RetryProof::kAmbiguous)), RetryVerdict::kAfterPause},
+      {repeatable(stale(RetryProof::kAmbiguous)), RetryVerdict::kAtOnce},
       {repeatable(fresh(RetryProof::kNeverSent)), RetryVerdict::kAfterPause},
       {repeatable(fresh(RetryProof::kNotReceived)), RetryVerdict::kAfterPause},
       {repeatable(fresh(RetryProof::kAmbiguous)), RetryVerdict::kAfterPause},
@@ -129,11 +137,18 @@ TEST_CASE("retry: tries have an end, those that cost nothing, too") {
       REQUIRE(q.free_tries < kMostFreeTries);
       REQUIRE_FALSE(q.fresh);
     }
+    if (verdict == RetryVerdict::kPatiently) {
+      REQUIRE(q.proof == RetryProof::kNeverSent);
+      REQUIRE(q.may_wait);
+    }
     if (verdict == RetryVerdict::kAfterPause) REQUIRE(q.tries - q.free_tries < q.most);
   });
   RetryQuestion only = stale(RetryProof::kNotReceived);
   only.most = 1;  // one attempt is one that reached somebody
   CHECK(may_retry(only) == RetryVerdict::kAtOnce);
+  RetryQuestion hope = repeatable(stale(RetryProof::kAmbiguous));
+  hope.most = 1;
+  CHECK(may_retry(hope) == RetryVerdict::kNo);
   only.tries = 3;
   only.free_tries = 2;
   CHECK(may_retry(only) == RetryVerdict::kNo);

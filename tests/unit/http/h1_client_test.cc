@@ -82,6 +82,28 @@ TEST_CASE("h1_client: a request shorter than it said is not followed by another"
   CHECK_FALSE(rig.reusable);
 }
 
+TEST_CASE(
+    "h1_client: with its rest held all but the head's last byte goes out, until it is let go") {
+  Rig rig;
+  for (int i = 0; i < 2; ++i) {  // a kept connection, too
+    rig.waits_when_begun = true;
+    Listener& l = rig.lease();
+    rig.client->hold_rest();
+    l.stream->send_head(request("POST", "/x", BodySize::exactly(4)));
+    l.send("body");
+    l.stream->send_end();
+    l.stream->flush();
+    CHECK(rig.wire.take() == "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r");
+    CHECK(l.stream->delivery() == ClientStream::Delivery::kNotSent);
+    rig.client->release_rest();
+    CHECK(rig.wire.take() == "\nbody");
+    rig.wire.say(kOk);
+    CHECK(l.head.status == 200);
+    l.stream->finish();
+    CHECK(rig.reusable);
+  }
+}
+
 TEST_CASE("h1_client: answers of every framing, whole and one byte at a time") {
   struct Case {
     std::string_view method;
