@@ -168,7 +168,7 @@ MetricTotals Collector::totals() const {
   for (const auto& worker : metrics_.workers_) {
     totals.requests += worker->requests_.get();
     totals.unserved += worker->unserved_.get();
-    totals.in_flight += worker->in_flight_.get();
+    totals.in_flight += worker->flight_.requests.get();
   }
   for (uint32_t id = 0; id < metrics_.listeners_.size(); ++id) {
     totals.accepts +=
@@ -219,7 +219,7 @@ void Collector::collect_requests(Families& out) const {
   int64_t in_flight = 0;
   int64_t buffered = 0;
   for (const auto& worker : metrics_.workers_) {
-    in_flight += worker->in_flight_.get();
+    in_flight += worker->flight_.requests.get();
     buffered += worker->buffered_bytes_.get();
   }
   single_gauge(out, "sluice_http_requests_in_flight", "Requests begun and not over.",

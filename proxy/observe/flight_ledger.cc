@@ -25,19 +25,22 @@ FlightLedger::~FlightLedger() {
   ::munmap(lines_, kMostWorkers * sizeof(Line));
 }
 
-Gauge& FlightLedger::of_worker(size_t index) {
-  return (new (&lines_[std::min(index, kMostWorkers - 1)]) Line)->in_flight;
+FlightLedger::Line& FlightLedger::of_worker(size_t index) {
+  return *new (&lines_[std::min(index, kMostWorkers - 1)]) Line;
 }
 
-int64_t FlightLedger::read(int descriptor) {
-  int64_t sum = 0;
+FlightLedger::Lost FlightLedger::read(int descriptor) {
+  Lost sum;
   for (size_t i = 0; i < kMostWorkers; ++i) {
-    int64_t in_flight = 0;
+    int64_t line[2] = {};
+    static_assert(sizeof line == 2 * sizeof(Gauge));
     const auto offset = static_cast<off_t>(i * sizeof(Line));
-    if (::pread(descriptor, &in_flight, sizeof in_flight, offset) != sizeof in_flight) break;
-    sum += in_flight;
+    if (::pread(descriptor, line, sizeof line, offset) != sizeof line) break;
+    sum.requests += line[0];
+    sum.connections += line[1];
   }
-  return std::max<int64_t>(sum, 0);
+  // A worker that died in the middle of a change may be one off.
+  return {std::max<int64_t>(sum.requests, 0), std::max<int64_t>(sum.connections, 0)};
 }
 
 }  // namespace sluice::observe

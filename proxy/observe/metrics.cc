@@ -41,8 +41,8 @@ Metrics::~Metrics() = default;
 
 WorkerMetrics& Metrics::add_worker() {
   const std::lock_guard lock(mutex_);
-  Gauge& in_flight = ledger_.of_worker(workers_.size());
-  return *workers_.emplace_back(std::make_unique<WorkerMetrics>(buckets_, in_flight));
+  FlightLedger::Line& flight = ledger_.of_worker(workers_.size());
+  return *workers_.emplace_back(std::make_unique<WorkerMetrics>(buckets_, flight));
 }
 
 RouteId Metrics::route(std::string_view name) {

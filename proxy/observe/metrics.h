@@ -141,12 +141,12 @@ class Metrics {
   uint64_t config_generation_ = 0;
   uint64_t reloads_ = 0;
   uint64_t failed_reloads_ = 0;
-  std::map<uint32_t, Checks> checks_;  // by endpoint; bounded as endpoints_ is
+  std::map<uint32_t, Checks> checks_;       // by endpoint; bounded as endpoints_ is
   std::map<uint32_t, uint64_t> ejections_;  // the same
   std::vector<Source> sources_;
   std::vector<Info> infos_;
   Inheritance inheritance_;
-  std::string last_text_;    // of a process that retires
+  std::string last_text_;   // of a process that retires
   std::vector<Told> told_;  // bounded by kMostTold
 };
 

@@ -3,7 +3,7 @@
 namespace sluice::observe {
 
 void WorkerMetrics::on_request_done(RouteId route, const Record& record) {
-  in_flight_.add(-1);
+  flight_.requests.add(-1);
   requests_.add();
   RouteCell& cell = routes_.at(route.index);
   cell.codes.add(record.status);

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "proxy/base/clock.h"
+#include "proxy/observe/flight_ledger.h"
 #include "proxy/observe/metric_cells.h"
 #include "proxy/observe/metric_ids.h"
 #include "proxy/observe/record.h"
@@ -44,11 +45,11 @@ struct ListenerCell {
 class WorkerMetrics {
  public:
   // Requires: both outlive this.
-  WorkerMetrics(const Buckets& buckets, Gauge& in_flight)
-      : buckets_(buckets), in_flight_(in_flight) {}
+  WorkerMetrics(const Buckets& buckets, FlightLedger::Line& flight)
+      : buckets_(buckets), flight_(flight) {}
 
   // Towards clients. An exchange is in flight from begun to done.
-  void on_request_begun() { in_flight_.add(1); }
+  void on_request_begun() { flight_.requests.add(1); }
   void on_request_done(RouteId route, const Record& record);
   void accepted(ListenerId listener) { listeners_.at(listener.index).accepts.add(); }
   void accept_paused(ListenerId listener) { listeners_.at(listener.index).pauses.add(); }
@@ -57,6 +58,7 @@ class WorkerMetrics {
   }
   void connections(ListenerId listener, ConnectionState state, int64_t by) {
     listeners_.at(listener.index).connections[static_cast<size_t>(state)].add(by);
+    if (state == ConnectionState::kNew || state == ConnectionState::kIdle) flight_.waiting.add(by);
   }
   // A request, or a connection before its first one, that was not served. Exchanges need not call
   // it: on_request_done counts the record's reason.
@@ -86,7 +88,7 @@ class WorkerMetrics {
   friend class Metrics;    // the same
 
   const Buckets& buckets_;
-  Gauge& in_flight_;  // in the FlightLedger
+  FlightLedger::Line& flight_;
   Count requests_;
   Count unserved_;  // of them those with a reason
   Gauge buffered_bytes_;

@@ -205,11 +205,14 @@ void Supervisor::on_crash(const Child& child, int status) {
 }
 
 void Supervisor::count_lost(const Child& child) {
-  const int64_t lost = child.ledger.is_open() ? observe::FlightLedger::read(child.ledger.get()) : 0;
-  if (lost == 0) return;
-  lost_requests_ += lost;
-  log("error", std::to_string(lost) + " requests that process " + std::to_string(child.pid) +
-                   " had in hand are lost");
+  if (!child.ledger.is_open()) return;
+  const auto lost = observe::FlightLedger::read(child.ledger.get());
+  if (lost.requests == 0 && lost.connections == 0) return;
+  lost_.requests += lost.requests;
+  lost_.connections += lost.connections;
+  log("error", "process " + std::to_string(child.pid) + " had " + std::to_string(lost.requests) +
+                   " requests in hand, which are lost, and " + std::to_string(lost.connections) +
+                   " connections that waited for one");
 }
 
 bool Supervisor::restart_if_due() {

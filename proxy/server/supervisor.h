@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "proxy/observe/flight_ledger.h"
 #include "proxy/server/child.h"
 #include "proxy/server/systemd.h"
 
@@ -107,7 +108,7 @@ class Supervisor {
   std::map<std::string, int64_t> restarts_;  // by reason; bounded by kMostReasons
   int64_t upgrades_ = 0;
   int64_t failed_upgrades_ = 0;
-  int64_t lost_requests_ = 0;
+  observe::FlightLedger::Lost lost_;  // in crashes
 };
 
 }  // namespace sluice::server

@@ -195,11 +195,12 @@ std::vector<Message> Supervisor::told() const {
       "sluice_upgrades_total\tUpgrades of the program, by result.\tresult\t";
   all.emplace_back(Word::kTold, upgrades + "success", upgrades_);
   all.emplace_back(Word::kTold, upgrades + "failure", failed_upgrades_);
-  if (lost_requests_ > 0) {
-    all.emplace_back(Word::kTold,
-                     "sluice_dropped_total\tRequests and connections not served or broken off, by "
-                     "reason.\treason\tcrash",
-                     lost_requests_);
+  const std::string dropped =
+      "sluice_dropped_total\tRequests and connections not served or broken off, by "
+      "reason.\treason\t";
+  if (lost_.requests > 0) all.emplace_back(Word::kTold, dropped + "crash", lost_.requests);
+  if (lost_.connections > 0) {
+    all.emplace_back(Word::kTold, dropped + "crash_waiting", lost_.connections);
   }
   return all;
 }

@@ -69,6 +69,12 @@ class Crash(Scenario):
 
     def test_only_requests_in_hand_are_lost_and_they_are_counted(self):
         with Origin() as origin, Sluice.before(origin, top="workers: 2\n") as sluice:
+            idle = sluice.client()
+            idle.ask("/")
+            served = origin.accept()
+            served.request()
+            served.send(answer(""))
+            idle.response()
             clients = [sluice.client() for _ in range(3)]
             for client in clients:
                 client.ask("/slow")
@@ -84,6 +90,7 @@ class Crash(Scenario):
             served.send(answer("next"))
             self.assertEqual(late.response().body, b"next")
             self.assertEqual(sluice.metric("sluice_dropped_total", reason="crash"), 3)
+            self.assertEqual(sluice.metric("sluice_dropped_total", reason="crash_waiting"), 1)
             self.assertIn("3 requests", sluice.stderr())
 
     def test_a_crash_loop_backs_off_and_the_port_stays_open(self):

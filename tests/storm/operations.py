@@ -115,6 +115,8 @@ class Storm:
     def course(self):
         options = self.options
         wanted = options.requests or (1500 if options.short else 10000 if self.slow else 50000)
+        if self.peer != "sluice" and not options.requests:
+            wanted //= 5  # what the others lose shows soon
         seconds = options.seconds or (3.0 if options.short else 150 if self.slow else 120)
         least = self.short_acts if options.short else 3
         time.sleep(0.3)
@@ -376,7 +378,9 @@ class Crash(Storm):
 
     def row(self, deeds, ledger, seconds):
         row = super().row(deeds, ledger, seconds)
-        return row._replace(failed=row.failed or row.in_hand > self.acts * self.connections)
+        # Each is in its own books: as a request, or as a connection on which one may have come.
+        booked = ledger.get("crash", 0) + ledger.get("crash_waiting", 0) if self.peer == "sluice" else self.acts * self.connections
+        return row._replace(failed=row.failed or row.in_hand > booked)
 
 
 class Upgrade(Storm):

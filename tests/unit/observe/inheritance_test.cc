@@ -151,15 +151,21 @@ TEST_CASE("flight_ledger: another process reads what was in hand") {
   Counting dying;
   WorkerMetrics& other = dying.metrics.add_worker();
   REQUIRE(dying.metrics.ledger() >= 0);
-  CHECK(FlightLedger::read(dying.metrics.ledger()) == 0);
+  CHECK(FlightLedger::read(dying.metrics.ledger()).requests == 0);
   dying.worker.on_request_begun();
   dying.worker.on_request_begun();
   other.on_request_begun();
+  const ListenerId listener = dying.metrics.listener("x");
+  dying.worker.connections(listener, ConnectionState::kNew, 1);
+  other.connections(listener, ConnectionState::kNew, 1);
+  other.connections(listener, ConnectionState::kNew, -1);
+  other.connections(listener, ConnectionState::kActive, 1);
   const Fd duplicate(::dup(dying.metrics.ledger()));
-  CHECK(FlightLedger::read(duplicate.get()) == 3);
+  CHECK(FlightLedger::read(duplicate.get()).requests == 3);
+  CHECK(FlightLedger::read(duplicate.get()).connections == 1);
   other.on_request_done(dying.metrics.route("x"), answered(200, 1ms));
-  CHECK(FlightLedger::read(duplicate.get()) == 2);
-  CHECK(FlightLedger::read(-1) == 0);
+  CHECK(FlightLedger::read(duplicate.get()).requests == 2);
+  CHECK(FlightLedger::read(-1).requests == 0);
 }
 
 }  // namespace sluice::observe
