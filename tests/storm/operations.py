@@ -289,7 +289,29 @@ class MaxRequests(Storm):
     name, title = "max_requests", "each of gunicorn's workers is replaced after 50 requests"
     servers = ("gunicorn", "gthread")
     app_args = {"gunicorn": ("--max-requests", "50"), "gthread": ("--max-requests", "50")}
-    short_acts = 0
+    short_acts, has_ghosts = 0, False  # its socket stays, and the kernel keeps what comes
+
+    def row(self, deeds, ledger, seconds):
+        self.outages += self.pauses_of_all()
+        return super().row(deeds, ledger, seconds)
+
+    def pauses_of_all(self):
+        """When every worker had begun its last request and none of the next was ready: they come to it together."""
+        ends, changes = {}, []
+        with open(self.log) as f:
+            for words in map(str.split, f):
+                ends[words[3]] = max(ends.get(words[3], 0), int(words[2]) / 1e9)
+        with open(self.app.up) as f:
+            for at, pid in map(str.split, f):
+                changes += [(int(at) / 1e9, 1)] + ([(ends[pid], -1)] if pid in ends else [])
+        there, since, pauses = 0, None, []
+        for at, by in sorted(changes):
+            if there == 1 and by == -1:
+                since = at
+            elif there == 0 and since is not None:
+                pauses.append((since, at))
+            there += by
+        return pauses
 
 
 def touch(path):
