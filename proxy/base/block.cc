@@ -10,14 +10,18 @@ namespace {
 
 constexpr size_t kMostSpare = 64;  // 4 MiB a thread; above it, back to malloc
 
+// Plain, so that a look at it is one access (see base/recycled.h).
 struct Spares {
   Block* first = nullptr;
   size_t count = 0;
   size_t held = 0;
-  ~Spares() { Block::trim(); }
+};
+// Gives the spares back at the thread's end.
+struct Keeper {
+  ~Keeper() { Block::trim(); }
 };
 
-thread_local Spares spares;
+constinit thread_local Spares spares;
 
 }  // namespace
 
@@ -32,6 +36,7 @@ Block* Block::make() {
 }
 
 Block* Block::make(size_t capacity) {
+  static thread_local Keeper keeper;  // made with the thread's first
   void* memory = std::malloc(sizeof(Block) + capacity);
   SLUICE_ASSERT(memory != nullptr);  // out of memory: die (STYLE, errors)
   spares.held += capacity;

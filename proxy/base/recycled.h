@@ -1,5 +1,5 @@
-// Recycled: storage of objects that come and go with every request: each thread keeps a few of a
-// type for the next, instead of asking malloc for a kilobyte and more. Inherit from it:
+// Recycled: storage of objects that come and go with every request, or every connection: each
+// thread keeps a few of a type for the next, instead of asking malloc. Inherit from it:
 //   class Exchange : public Recycled<Exchange> { … };
 // Objects die on the thread that made them.
 #pragma once
@@ -14,7 +14,7 @@ template <typename T>
 class Recycled {
  public:
   static void* operator new(size_t size) {
-    if (spares.first == nullptr || size != sizeof(T)) return ::operator new(size);
+    if (spares.first == nullptr || size != sizeof(T)) return allocate(size);
     Spare* spare = spares.first;
     spares.first = spare->next;
     --spares.count;
@@ -30,20 +30,31 @@ class Recycled {
   struct Spare {
     Spare* next;
   };
+  // Plain, so that a look at it is one access: a destructor of its own would have each of them ask
+  // first whether this thread has registered it.
   struct Spares {
     Spare* first = nullptr;
     size_t count = 0;
-    ~Spares() {
-      while (first != nullptr) {
-        Spare* spare = first;
-        first = spare->next;
+  };
+  // Gives the spares back at the thread's end.
+  struct Keeper {
+    ~Keeper() {
+      while (spares.first != nullptr) {
+        Spare* spare = spares.first;
+        spares.first = spare->next;
         ::operator delete(spare);
       }
-      count = kMostSpare;  // what dies later in this thread's end goes straight back
+      spares.count = kMostSpare;  // what dies later in this thread's end goes straight back
     }
   };
+
+  static void* allocate(size_t size) {
+    static thread_local Keeper keeper;  // made with the thread's first
+    return ::operator new(size);
+  }
+
   static constexpr size_t kMostSpare = 128;
-  static inline thread_local Spares spares;
+  static inline constinit thread_local Spares spares;
 };
 
 // The same for the elements of small vectors: up to kSize bytes of them are kept for the next.
