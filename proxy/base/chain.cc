@@ -11,6 +11,7 @@ namespace {
 
 // So little is cheaper copied behind what is there than written as a piece of its own.
 constexpr size_t kCopied = 1024;
+constexpr size_t kFewPieces = 4;  // most chains never have more
 
 }  // namespace
 
@@ -22,7 +23,6 @@ Chain& Chain::operator=(Chain&& other) noexcept {
   if (this == &other) return *this;
   pieces_ = std::move(other.pieces_);
   first_ = std::exchange(other.first_, 0);
-  count_ = std::exchange(other.count_, 0);
   size_ = std::exchange(other.size_, 0);
   memory_ = std::exchange(other.memory_, 0);
   prepared_ = std::move(other.prepared_);
@@ -31,26 +31,25 @@ Chain& Chain::operator=(Chain&& other) noexcept {
 
 Chain::~Chain() = default;
 
-Chain::Piece& Chain::push() {
-  if (first_ + count_ == pieces_.size()) {
-    if (first_ > 0 && first_ >= count_) {
-      std::move(&pieces_[first_], &pieces_[first_] + count_, &pieces_[0]);
+void Chain::push(Piece&& piece) {
+  if (pieces_.size() == pieces_.capacity()) {
+    const bool mostly_done = first_ > 0 && first_ >= piece_count();
+    if (mostly_done) {
+      pieces_.erase(pieces_.begin(), pieces_.begin() + static_cast<ptrdiff_t>(first_));
+      first_ = 0;
     } else {
-      decltype(pieces_) larger(std::max<size_t>(4, pieces_.size() * 2));
-      if (count_ > 0) std::move(&pieces_[first_], &pieces_[first_] + count_, &larger[0]);
-      pieces_ = std::move(larger);
+      pieces_.reserve(std::max(kFewPieces, pieces_.size() * 2));
     }
-    first_ = 0;
   }
-  return pieces_[first_ + count_++];
+  pieces_.push_back(std::move(piece));
 }
 
 void Chain::append(BlockRef block, const char* data, size_t size) {
   if (size == 0) return;
   size_ += size;
   memory_ += size;
-  if (count_ > 0) {
-    Piece& last = pieces_[first_ + count_ - 1];
+  if (!pieces_.empty()) {
+    Piece& last = pieces_.back();
     if (last.block.get() == block.get() && last.data + last.size == data) {
       last.size += size;
       return;
@@ -61,14 +60,13 @@ void Chain::append(BlockRef block, const char* data, size_t size) {
       return;
     }
   }
-  Piece& piece = push();
-  piece = Piece{std::move(block), data, nullptr, 0, size};
+  push({std::move(block), data, nullptr, 0, size});
 }
 
 void Chain::append_copy(std::string_view bytes) {
   while (!bytes.empty()) {
-    if (count_ > 0) {
-      Piece& last = pieces_[first_ + count_ - 1];
+    if (!pieces_.empty()) {
+      Piece& last = pieces_.back();
       if (!last.is_file() && !last.block->is_shared()) {
         char* end = const_cast<char*>(last.data) + last.size;
         const size_t room = static_cast<size_t>(last.block->data() + last.block->capacity() - end);
@@ -93,7 +91,7 @@ void Chain::append_copy(std::string_view bytes) {
 
 // Where `size` more bytes fit behind the last piece; null when they do not, or its block is shared.
 char* Chain::tail_room(size_t size) {
-  Piece& last = pieces_[first_ + count_ - 1];
+  Piece& last = pieces_.back();
   if (last.is_file() || last.block->is_shared()) return nullptr;
   char* end = const_cast<char*>(last.data) + last.size;
   const auto room = static_cast<size_t>(last.block->data() + last.block->capacity() - end);
@@ -101,7 +99,7 @@ char* Chain::tail_room(size_t size) {
 }
 
 char* Chain::prepare(size_t size) {
-  if (count_ > 0) {
+  if (!pieces_.empty()) {
     if (char* end = tail_room(size)) return end;
   }
   prepared_ = size <= Block::kSize ? BlockRef::make() : BlockRef::make(size);
@@ -114,7 +112,7 @@ void Chain::commit(size_t size) {
     append(std::exchange(prepared_, BlockRef{}), data, size);
     return;
   }
-  pieces_[first_ + count_ - 1].size += size;
+  pieces_.back().size += size;
   size_ += size;
   memory_ += size;
 }
@@ -122,23 +120,23 @@ void Chain::commit(size_t size) {
 void Chain::append_file(SharedFile file, uint64_t offset, uint64_t size) {
   if (size == 0) return;
   size_ += size;
-  if (count_ > 0) {
-    Piece& last = pieces_[first_ + count_ - 1];
+  if (!pieces_.empty()) {
+    Piece& last = pieces_.back();
     if (last.file == file && last.offset + last.size == offset) {
       last.size += size;
       return;
     }
   }
-  push() = Piece{BlockRef{}, nullptr, std::move(file), offset, size};
+  push({BlockRef{}, nullptr, std::move(file), offset, size});
 }
 
 void Chain::append(Chain&& other) {
-  if (count_ == 0) {
+  if (pieces_.empty()) {
     *this = std::move(other);
     return;
   }
-  for (uint32_t i = 0; i < other.count_; ++i) {
-    Piece& piece = other.pieces_[other.first_ + i];
+  for (size_t i = other.first_; i < other.pieces_.size(); ++i) {
+    Piece& piece = other.pieces_[i];
     if (piece.is_file()) {
       append_file(std::move(piece.file), piece.offset, piece.size);
     } else {
@@ -150,8 +148,8 @@ void Chain::append(Chain&& other) {
 
 void Chain::compact() {
   Chain tight;
-  for (uint32_t i = 0; i < count_; ++i) {
-    Piece& piece = pieces_[first_ + i];
+  for (size_t i = first_; i < pieces_.size(); ++i) {
+    Piece& piece = pieces_[i];
     if (piece.is_file()) {
       tight.append_file(std::move(piece.file), piece.offset, piece.size);
     } else if (piece.size * 4 >= piece.block->capacity() * 3) {
@@ -187,6 +185,7 @@ Chain Chain::take_front(uint64_t size) {
 void Chain::drop_front(uint64_t size) {
   SLUICE_ASSERT(size <= size_);
   size_ -= size;
+  if (size_ == 0) return clear();
   while (size > 0) {
     Piece& piece = pieces_[first_];
     const uint64_t n = std::min(size, piece.size);
@@ -201,19 +200,22 @@ void Chain::drop_front(uint64_t size) {
     if (piece.size == 0) {
       piece = Piece{};
       ++first_;
-      if (--count_ == 0) first_ = 0;
     }
   }
 }
 
 void Chain::clear() {
-  *this = Chain{};
+  pieces_.clear();
+  first_ = 0;
+  size_ = 0;
+  memory_ = 0;
+  prepared_.reset();
 }
 
 std::string Chain::to_string() const {
   std::string text;
   text.reserve(static_cast<size_t>(size_));
-  for (size_t i = 0; i < count_; ++i) {
+  for (size_t i = 0; i < piece_count(); ++i) {
     SLUICE_ASSERT(!piece(i).is_file());
     text.append(piece(i).view());
   }

@@ -40,7 +40,7 @@ class Chain {
   uint64_t size() const { return size_; }
   // Bytes held in memory (file ranges cost none).
   uint64_t memory() const { return memory_; }
-  bool starts_with_file() const { return count_ != 0 && front().is_file(); }
+  bool starts_with_file() const { return piece_count() != 0 && front().is_file(); }
 
   void append(BlockRef block, const char* data, size_t size);  // copied only when small
   void append_copy(std::string_view bytes);  // fills the tail block where it may, else a new one
@@ -56,20 +56,19 @@ class Chain {
   void clear();
 
   // For writers: pieces in order.
-  size_t piece_count() const { return count_; }
+  size_t piece_count() const { return pieces_.size() - first_; }
   const Piece& piece(size_t index) const { return pieces_[first_ + index]; }
   const Piece& front() const { return pieces_[first_]; }
   // For codecs and tests; Requires: no file pieces.
   std::string to_string() const;
 
  private:
-  Piece& push();
+  void push(Piece&& piece);
   char* tail_room(size_t size);
 
-  // A queue: pieces_[first_ .. first_ + count_); the others are empty.
+  // A queue: those before first_ are done with, and empty.
   std::vector<Piece, RecycledAllocator<Piece>> pieces_;
-  uint32_t first_ = 0;
-  uint32_t count_ = 0;
+  size_t first_ = 0;
   uint64_t size_ = 0;
   uint64_t memory_ = 0;
   BlockRef prepared_;  // between prepare() and commit(), when the tail had no room
