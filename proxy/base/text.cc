@@ -8,7 +8,7 @@ namespace sluice {
 bool iequals(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) return false;
   for (size_t i = 0; i < a.size(); ++i) {
-    if (ascii_lower(a[i]) != ascii_lower(b[i])) return false;
+    if (a[i] != b[i] && ascii_lower(a[i]) != ascii_lower(b[i])) return false;
   }
   return true;
 }
@@ -26,12 +26,16 @@ std::string_view trim_ows(std::string_view text) {
 }
 
 std::optional<uint64_t> parse_decimal(std::string_view text) {
+  constexpr size_t kAlwaysFit = std::numeric_limits<uint64_t>::digits10;
   if (text.empty()) return std::nullopt;
   uint64_t value = 0;
-  for (const char c : text) {
-    if (!is_digit(c)) return std::nullopt;
-    const auto digit = static_cast<uint64_t>(c - '0');
-    if (value > (std::numeric_limits<uint64_t>::max() - digit) / 10) return std::nullopt;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (!is_digit(text[i])) return std::nullopt;
+    const auto digit = static_cast<uint64_t>(text[i] - '0');
+    const bool may_overflow = i >= kAlwaysFit;
+    if (may_overflow && value > (std::numeric_limits<uint64_t>::max() - digit) / 10) {
+      return std::nullopt;
+    }
     value = value * 10 + digit;
   }
   return value;
