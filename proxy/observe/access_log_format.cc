@@ -33,17 +33,18 @@ constexpr char kHexDigits[] = "0123456789abcdef";
 static_assert(std::endian::native == std::endian::little);  // load_tail() puts bytes in order
 
 // Whether all eight bytes may stand in a line as they are: no control character, quote, backslash
-// or DEL, and ASCII. May say no for a good word, never yes for a bad one.
+// or DEL, and ASCII (what is above is met by the first term or the last). May say no for a good
+// word, never yes for a bad one.
 constexpr bool is_plain(uint64_t word) {
   constexpr uint64_t kOnes = 0x0101010101010101;
   constexpr uint64_t kHighs = 0x8080808080808080;
   const uint64_t quote = word ^ (kOnes * '"');
   const uint64_t backslash = word ^ (kOnes * '\\');
-  return (((word - kOnes * 0x20) | (quote - kOnes) | (backslash - kOnes) | (word + kOnes) | word) &
+  return (((word - kOnes * 0x20) | (quote - kOnes) | (backslash - kOnes) | (word + kOnes)) &
           kHighs) == 0;
 }
 
-// One to seven bytes as a word, spaces behind them, without reading beyond them.
+// Up to seven bytes as a word, spaces behind them, without reading beyond them.
 inline uint64_t load_tail(const char* from, size_t size) {
   uint64_t word = 0;
   if (size >= 4) {
@@ -97,9 +98,11 @@ class Pen {
   // The text as the inside of a JSON string (RFC 8259 §7), or in combined's notation. Goes no
   // further than `most` bytes.
   void json_text(std::string_view text, size_t most) {
+    if (copy_plain(text, most)) return;
     escaped(text, most, [this](const char* from, const char* end) { return json_char(from, end); });
   }
   void quoted_text(std::string_view text, size_t most) {
+    if (copy_plain(text, most)) return;
     escaped(text, most, [this](const char* from, const char*) {
       byte_escape("\\x", *from);
       return from + 1;
@@ -107,16 +110,38 @@ class Pen {
   }
 
  private:
-  // Copies what is plain by words; leaves the rest to `odd`, which writes at most kWorstEscape
-  // bytes and returns where to go on.
+  // By words, the last of which overlaps the one before. False: not all of it is plain, or there is
+  // too much; nothing counts as written.
+  bool copy_plain(std::string_view text, size_t most) {
+    const char* const from = text.data();
+    const size_t size = text.size();
+    char* const at = at_;  // not the member: a store through a char* might change that
+    uint64_t word = 0;
+    if (size > most - kWorstEscape) return false;
+    if (size < 8) {
+      word = load_tail(from, size);
+      if (!is_plain(word)) return false;
+      std::memcpy(at, &word, 8);
+    } else {
+      for (size_t i = 0; i < size; i += 8) {
+        const size_t here = std::min(i, size - 8);
+        std::memcpy(&word, from + here, 8);
+        if (!is_plain(word)) return false;
+        std::memcpy(at + here, &word, 8);
+      }
+    }
+    at_ = at + size;
+    return true;
+  }
+
+  // Leaves what is not plain to `odd`, which writes at most kWorstEscape bytes and returns where to
+  // go on.
   template <typename Odd>
   void escaped(std::string_view text, size_t most, Odd odd) {
     const char* const limit = at_ + most - kWorstEscape;
     const char* from = text.data();
     const char* const end = from + text.size();
     while (from != end) {
-      from = plain_words(from, end, limit);
-      if (from == end) return;
       if (at_ > limit) {
         cut_ = true;
         return;
@@ -127,28 +152,6 @@ class Pen {
         from = odd(from, end);
       }
     }
-  }
-
-  // Copies words while they are plain and end before the limit, then a plain tail.
-  const char* plain_words(const char* from, const char* end, const char* limit) {
-    char* at = at_;  // not the member: a store through a char* might change that
-    uint64_t word = 0;
-    for (; end - from >= 8 && limit - at >= 8; from += 8, at += 8) {
-      std::memcpy(&word, from, 8);
-      if (!is_plain(word)) break;
-      std::memcpy(at, &word, 8);
-    }
-    const auto left = static_cast<size_t>(end - from);
-    if (left > 0 && left < 8 && limit - at >= 8) {
-      word = load_tail(from, left);
-      if (is_plain(word)) {
-        std::memcpy(at, &word, 8);
-        at += left;
-        from = end;
-      }
-    }
-    at_ = at;
-    return from;
   }
 
   const char* json_char(const char* from, const char* end) {
