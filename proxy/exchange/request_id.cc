@@ -1,8 +1,10 @@
 #include "proxy/exchange/request_id.h"
 
+#include <array>
 #include <bit>
 #include <cerrno>
 #include <cstdint>
+#include <cstring>
 
 #include <sys/random.h>
 
@@ -42,10 +44,19 @@ struct Generator {
 
 constinit thread_local Generator generator;
 
+using HexPair = std::array<char, 2>;
+
+constexpr auto kHexPairs = [] {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::array<HexPair, 256> pairs{};
+  for (size_t i = 0; i < pairs.size(); ++i) pairs[i] = {kDigits[i >> 4], kDigits[i & 15]};
+  return pairs;
+}();
+
+// Which byte comes first does not matter: all are random.
 void put_hex(uint64_t number, char* into) {
-  for (int i = 15; i >= 0; --i) {
-    into[i] = "0123456789abcdef"[number & 15];
-    number >>= 4;
+  for (int i = 0; i < 8; ++i, number >>= 8, into += 2) {
+    std::memcpy(into, kHexPairs[number & 255].data(), 2);
   }
 }
 
