@@ -89,7 +89,8 @@ bool PathIndex::offer_prefixes(std::string_view path, Candidates& candidates) co
   uint32_t at = 0;
   // Whether the path ends where the node does, without a slash: then "/a" comes before "/a/".
   bool ends_here = false;
-  for (auto left = path.substr(1); !left.empty() && !ends_here;) {
+  for (auto left = path.substr(1);
+       !left.empty() && !ends_here && !nodes_[at].children.empty();) {
     const auto slash = left.find('/');
     const auto child = nodes_[at].children.find(left.substr(0, slash));
     if (child == nodes_[at].children.end()) break;

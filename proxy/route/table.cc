@@ -146,6 +146,10 @@ void Table::seal() {
 }
 
 void Table::search(std::string_view host, std::string_view path, Candidates& candidates) const {
+  if (hosts_.empty() && wildcards_.empty()) {
+    any_host_.offer(path, candidates);
+    return;
+  }
   HostBuffer buffer;
   const auto name = plain_host(host, buffer);
   if (!name.empty() && !hosts_.empty()) {
