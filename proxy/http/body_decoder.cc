@@ -76,8 +76,9 @@ std::optional<uint64_t> parse_chunk_line(std::string_view line) {
 
 }  // namespace
 
-BodyDecoder::BodyDecoder(BodyFraming framing, uint64_t length, const HeadLimits& trailer_limits)
-    : limits_(trailer_limits) {
+void BodyDecoder::begin(BodyFraming framing, uint64_t length, const HeadLimits& trailer_limits) {
+  rest();
+  limits_ = trailer_limits;
   switch (framing) {
     case BodyFraming::kNone:
       break;
@@ -87,11 +88,18 @@ BodyDecoder::BodyDecoder(BodyFraming framing, uint64_t length, const HeadLimits&
       break;
     case BodyFraming::kChunked:
       state_ = State::kChunkSize;
+      is_chunked_ = true;
       break;
     case BodyFraming::kUntilClose:
       state_ = State::kUntilClose;
       break;
   }
+}
+
+void BodyDecoder::rest() {
+  if (is_chunked_) *this = BodyDecoder();
+  state_ = State::kComplete;
+  left_ = 0;
 }
 
 HeadResult<size_t> BodyDecoder::decode(const BlockRef& block, std::string_view bytes, Chain& into) {

@@ -16,7 +16,14 @@ namespace sluice::http {
 class BodyDecoder {
  public:
   BodyDecoder() = default;  // complete at once
-  BodyDecoder(BodyFraming framing, uint64_t length, const HeadLimits& trailer_limits);
+  BodyDecoder(BodyFraming framing, uint64_t length, const HeadLimits& trailer_limits) {
+    begin(framing, length, trailer_limits);
+  }
+
+  // The next message, as with a new decoder.
+  void begin(BodyFraming framing, uint64_t length, const HeadLimits& trailer_limits);
+  // Complete at once; what a chunked body has left behind is given back.
+  void rest();
 
   // Takes from the front of `bytes`, which lies in `block`, what belongs to this body; appends the
   // payload to `into` as windows on the block. Returns how many bytes it took; the rest belongs to
@@ -47,7 +54,9 @@ class BodyDecoder {
 
   State state_ = State::kComplete;
   HeadLimits limits_;
-  uint64_t left_ = 0;      // of the body (kLength) or of this chunk
+  uint64_t left_ = 0;  // of the body (kLength) or of this chunk
+  // Of chunked bodies only.
+  bool is_chunked_ = false;
   uint64_t overhead_ = 0;  // bytes of chunk lines that the payload has not paid for
   std::string partial_;    // a line that is not whole yet; bounded
   size_t scanned_ = 0;

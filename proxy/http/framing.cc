@@ -405,6 +405,7 @@ HeadResult<MessageFraming> frame_response(ResponseHead& head, std::string_view m
 }
 
 void keep_only_trailer_fields(Headers& trailers) {
+  if (trailers.empty()) return;
   trailers.remove_if([](const Headers::Field& field) {
     // Whatever we have a name for frames, routes, authenticates, or steers: none may come late.
     if (field.id != HeaderId::kOther) return field.id != HeaderId::kETag;

@@ -29,16 +29,17 @@ ResponseReader::Step ResponseReader::next_head(net::Transport& transport, Respon
   for (;;) {
     if (!in_.empty()) {
       begun_ = true;
-      ResponseHead head;
-      const auto taken = parse(head);
+      const auto taken = parse(into);
       if (!taken) return break_off(taken.error()), Step::kBroken;
       if (*taken > 0) {
         in_.consume(*taken);
-        if (const auto accepted = accept(head); !accepted) {
+        if (const auto accepted = accept(into); !accepted) {
           return break_off(accepted.error()), Step::kBroken;
         }
-        if (head.status == 100) continue;
-        into = std::move(head);
+        if (into.status == 100) {
+          into = ResponseHead{};
+          continue;
+        }
         return into.status < 200 && into.status != 101 ? Step::kInterim : Step::kHead;
       }
     }
@@ -99,7 +100,7 @@ HeadResult<void> ResponseReader::accept(ResponseHead& head) {
   const HeadLimits trailers{kStatusLine, limits_.header_block, limits_.header_count};
   // After 101 the bytes are no longer HTTP and end with the connection.
   const auto body = head.status == 101 ? BodyFraming::kUntilClose : framing->body;
-  decoder_ = BodyDecoder(body, head.body.length, trailers);
+  decoder_.begin(body, head.body.length, trailers);
   is_whole_ = decoder_.is_complete();
   return {};
 }
@@ -158,7 +159,7 @@ bool ResponseReader::is_reusable(net::Transport& transport) {
 
 void ResponseReader::rest() {
   in_.clear();
-  decoder_ = BodyDecoder();
+  decoder_.rest();
 }
 
 }  // namespace sluice::http

@@ -24,7 +24,8 @@ class ResponseReader {
 
   // A request is about to be sent.
   void begin(const RequestHead& request);
-  // Reads up to the next head. 100 is swallowed: nobody above waits for it.
+  // Reads up to the next head. 100 is swallowed: nobody above waits for it. Requires: `into` is as
+  // made.
   Step next_head(net::Transport& transport, ResponseHead& into);
   // Requires: next_head() has said kHead.
   BodyRead read_body(net::Transport& transport, Chain& into, uint64_t most);

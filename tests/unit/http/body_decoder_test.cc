@@ -227,3 +227,27 @@ TEST_CASE("chunked: one size line is bounded") {
   CHECK(chunked(line(4097) + "hello\r\n0\r\n\r\n").fault == "chunk_line_too_long");
   CHECK(chunked("5;" + std::string(65536, 'a')).fault == "chunk_line_too_long");
 }
+
+TEST_CASE("body: a decoder that begins again is as a new one") {
+  const HeadLimits limits;
+  const std::string chunked_body = "3\r\nabc\r\n0\r\nA: 1\r\n\r\n";
+  BlockRef block = BlockRef::make(64);
+  std::memcpy(block->data(), chunked_body.data(), chunked_body.size());
+  const std::string_view bytes{block->data(), chunked_body.size()};
+  BodyDecoder decoder(BodyFraming::kChunked, 0, limits);
+  for (const size_t cut : {size_t{2}, size_t{12}, bytes.size()}) {  // a size, a trailer, the end
+    CAPTURE(cut);
+    Chain chain;
+    REQUIRE(decoder.decode(block, bytes.substr(0, cut), chain));
+    CHECK(decoder.is_complete() == (cut == bytes.size()));
+    decoder.begin(BodyFraming::kChunked, 0, limits);
+    CHECK(decoder.trailers().empty());
+    CHECK(decode(std::move(decoder), bytes, bytes.size()).body == "abc");
+    decoder.begin(BodyFraming::kLength, 5, limits);
+    CHECK(decoder.left() == 5);
+    decoder.rest();
+    CHECK(decoder.is_complete());
+    CHECK(decoder.left() == 0);
+    decoder = BodyDecoder(BodyFraming::kChunked, 0, limits);
+  }
+}
