@@ -44,11 +44,14 @@ class Arena {
  private:
   static constexpr size_t kChunk = 1024;  // most heads fit in one
   // Lists end where they began: each link owns the one made before it.
+  // (Their ends are calls, so that the end of an empty arena is a look at two pointers.)
   struct Chunk : Recycled<Chunk> {
+    ~Chunk();
     std::unique_ptr<Chunk> before;
     char bytes[kChunk];
   };
   struct Large {
+    ~Large();
     std::unique_ptr<Large> before;
     std::unique_ptr<char[]> bytes;
   };

@@ -24,8 +24,7 @@ void Timer::arm(Duration from_now) {
   ++timers_->armed_;
 }
 
-void Timer::cancel() {
-  if (prev_ == nullptr) return;
+void Timer::disarm() {
   timers_->remove(*this);
   --timers_->armed_;
 }

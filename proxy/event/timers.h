@@ -33,11 +33,15 @@ class Timer {
 
   // Arms, or moves the deadline if armed.
   void arm(Duration from_now);
-  void cancel();
+  void cancel() {
+    if (is_armed()) disarm();
+  }
   bool is_armed() const { return prev_ != nullptr; }
 
  private:
   friend class Timers;
+  void disarm();
+
   Timers* timers_;
   TimerEvents* events_;
   Timer* next_ = nullptr;

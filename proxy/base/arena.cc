@@ -1,0 +1,8 @@
+#include "proxy/base/arena.h"
+
+namespace sluice {
+
+Arena::Chunk::~Chunk() = default;
+Arena::Large::~Large() = default;
+
+}  // namespace sluice
