@@ -15,6 +15,7 @@
 
 #include <memory>
 
+#include "proxy/base/recycled.h"
 #include "proxy/event/timers.h"
 #include "proxy/http/connection.h"
 #include "proxy/http/framing.h"
@@ -23,6 +24,7 @@
 namespace sluice::http {
 
 class H1Server final : public ServerConnection,
+                       public Recycled<H1Server>,
                        private ServerStream,
                        private net::TransportEvents,
                        private event::TimerEvents {

@@ -3,12 +3,15 @@
 #pragma once
 
 #include "proxy/base/fd.h"
+#include "proxy/base/recycled.h"
 #include "proxy/event/loop.h"
 #include "proxy/net/transport.h"
 
 namespace sluice::net {
 
-class PlainTransport final : public Transport, private event::IoEvents {
+class PlainTransport final : public Transport,
+                             public Recycled<PlainTransport>,
+                             private event::IoEvents {
  public:
   // Takes a connected (or connecting) non-blocking socket. Requires: set_events() before this tick
   // ends; no news comes earlier.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "proxy/base/fd.h"
+#include "proxy/base/recycled.h"
 #include "proxy/event/loop.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/http/connection.h"
@@ -19,6 +20,7 @@ namespace sluice::server {
 class WorkerListener;
 
 class Session final : public event::Deferred,
+                      public Recycled<Session>,
                       private http::ServerOwner,
                       private exchange::ExchangeOwner {
  public:
