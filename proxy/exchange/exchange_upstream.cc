@@ -122,9 +122,10 @@ void Exchange::send_request() {
       if (phase_ != Phase::kAttempt) return;
     }
   } else {
-    if (!request_.body.is_none()) request_.body = http::BodySize::exactly(request_relay_->stored());
+    const bool has_body = !request_.body.is_none();
+    if (has_body) request_.body = http::BodySize::exactly(request_relay_->stored());
     upstream.send_head(request_);
-    upstream.send_body(request_relay_->replay());
+    if (has_body) upstream.send_body(request_relay_->replay());
     upstream.send_end();
     request_sent_ = true;
   }

@@ -1,6 +1,7 @@
 #include "proxy/exchange/forwarding.h"
 
 #include <array>
+#include <charconv>
 #include <cstring>
 
 #include "proxy/base/text.h"
@@ -145,6 +146,7 @@ class Rewrite {
 
  private:
   static constexpr size_t kMostAdded = 8;
+  static constexpr size_t kMostDigits = 20;
 
   void look() { survey_ = survey_of(headers_, hop_.trusted); }
 
@@ -303,13 +305,9 @@ class Rewrite {
   }
 
   std::string_view decimal(uint64_t number) {
-    char digits[20];
-    char* at = digits + sizeof digits;
-    do {
-      *--at = static_cast<char>('0' + number % 10);
-      number /= 10;
-    } while (number > 0);
-    return headers_.arena().copy({at, static_cast<size_t>(digits + sizeof digits - at)});
+    char* const begin = headers_.arena().allocate(kMostDigits);
+    char* const end = std::to_chars(begin, begin + kMostDigits, number).ptr;
+    return {begin, static_cast<size_t>(end - begin)};
   }
 
   const Hop& hop_;
