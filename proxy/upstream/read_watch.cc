@@ -13,7 +13,10 @@ namespace sluice::upstream {
 namespace {
 
 constexpr Duration kBetweenLooks = std::chrono::milliseconds(1);
-constexpr size_t kMostPerLook = 32;
+// Where many wait they are in the application's accept queue, and the oldest are the next to be
+// read; a few of the others are looked at by turns, for queues are not always one.
+constexpr size_t kOldest = 6;
+constexpr size_t kByTurns = 2;
 
 // In our network namespace for certain: others' sockets the kernel would not show.
 bool is_beside(const net::SocketAddress& address) {
@@ -81,12 +84,12 @@ void ReadWatch::leave(const ReadWaiter& waiter) {
 // In what follows from on_read() others may leave.
 void ReadWatch::on_timer(event::Timer&) {
   std::vector<ReadWaiter*> well;
-  const size_t looks = std::min(line_.size(), kMostPerLook);
+  const size_t looks = std::min(line_.size(), kOldest + kByTurns);
   for (size_t i = 0; i < looks; ++i) {
-    const Place& place = line_[(next_ + i) % line_.size()];
+    if (i >= kOldest && (next_ < kOldest || next_ >= line_.size())) next_ = kOldest;
+    const Place& place = line_[i < kOldest ? i : next_++];
     if (!is_unread(place, false)) well.push_back(place.waiter);
   }
-  next_ = looks < line_.size() ? (next_ + looks) % line_.size() : 0;
   for (ReadWaiter* waiter : well) {
     const auto at = std::find_if(line_.begin(), line_.end(),
                                  [waiter](const Place& place) { return place.waiter == waiter; });

@@ -53,7 +53,7 @@ class ReadWatch final : private event::TimerEvents {
   std::optional<net::SockDiag> kernel_;  // opened when first asked for
   bool is_blind_ = false;                // it cannot be asked
   std::vector<Place> line_;              // bounded by what is in flight
-  size_t next_ = 0;                      // in line_: whom the next look begins with
+  size_t next_ = 0;                      // in line_: whose turn it is
   event::Timer timer_;
 };
 

@@ -155,7 +155,7 @@ TEST_CASE("read watch: of many everyone's turn comes") {
     REQUIRE(rig.watch.join(waiters[i], clients[i].get()));
   }
   read(accepted.back(), 4);
-  for (int i = 0; i < 4; ++i) rig.look();
+  for (size_t i = 0; i < clients.size(); ++i) rig.look();
   CHECK(waiters.back().told == 1);
   CHECK(rig.watch.size() == clients.size() - 1);
 }
