@@ -117,7 +117,7 @@ class Storm:
         wanted = options.requests or (1500 if options.short else 10000 if self.slow else 50000)
         if self.peer != "sluice" and not options.requests:
             wanted //= 5  # what the others lose shows soon
-        seconds = options.seconds or (3.0 if options.short else 150 if self.slow else 120)
+        seconds = options.seconds or (3.0 if options.short else 150 if self.slow else 240)
         least = self.short_acts if options.short else 3
         time.sleep(0.3)
         next_act = time.monotonic()
