@@ -74,12 +74,12 @@ bool Exchange::begin_attempt() {
 }
 
 // A client that closed has sent a FIN, as one that half-closed has: it is asked which it is when
-// its request has waited for a moment, be it for a place or for an endpoint.
+// its request has waited for a moment, be it for a place or for an endpoint; or at once when it is
+// still with us, begun and not sent to its end.
 void Exchange::on_client_ended() {
-  if (phase_ == Phase::kAttempt && attempt_ != nullptr && attempt_->is_waiting() &&
-      !pause_.is_armed()) {
-    probe_client();
-  }
+  if (phase_ != Phase::kAttempt || attempt_ == nullptr || pause_.is_armed()) return;
+  const bool is_ours = attempt_->is_leased() && attempt_->stream().delivery() == Delivery::kNotSent;
+  if (attempt_->is_waiting() || is_ours) probe_client();
 }
 
 void Exchange::probe_client() {

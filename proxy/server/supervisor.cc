@@ -23,7 +23,8 @@ namespace {
 
 constexpr Duration kFirstPause = std::chrono::milliseconds(50);
 constexpr Duration kLongestPause = std::chrono::seconds(5);
-constexpr Duration kWell = std::chrono::seconds(60);  // serving for so long, the past is forgotten
+// Serving for so long, the past is forgotten: whoever crashes now and then is back at once.
+constexpr Duration kWell = std::chrono::seconds(1);
 
 bool is_program(const std::string& path, const struct stat& self) {
   struct stat status {};

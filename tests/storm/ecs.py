@@ -22,7 +22,8 @@ class Balancer:
         with open(folder + "/live.map", "w") as f:
             f.write("live blue\n")
         backends = "".join("""backend %s
-  option httpchk GET /healthz
+  option httpchk
+  http-check send meth GET uri /healthz ver HTTP/1.1 hdr Host storm.test hdr Connection close
   default-server check inter %dms fall 2 rise 1 pool-purge-delay 60s
   server-template t 1-%d 127.0.0.1:1 disabled
 """ % (name, int(check * 1000), SLOTS) for name in ("blue", "green"))
