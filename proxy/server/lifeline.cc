@@ -53,6 +53,11 @@ Status Lifeline::start(event::Loop& loop, LifelineEvents& events) {
   return watcher_.start_level(loop, supervisor_.descriptor(), *this);
 }
 
+void Lifeline::leave() {
+  alive_.reset();
+  watcher_.stop();
+}
+
 int Lifeline::signal_pid() const {
   return is_supervised() && !gone_ ? ::getppid() : ::getpid();
 }

@@ -39,6 +39,8 @@ class Lifeline final : private event::IoEvents, private event::TimerEvents {
   Status learn(SocketStock& sockets);
   // From now on there is news. Requires: events outlive this.
   Status start(event::Loop& loop, LifelineEvents& events);
+  // The last of them: the loop ends.
+  void leave();
 
   // Any thread. False: nobody heard it.
   bool say(Word word, std::string_view text = {}, int64_t number = 0, int with = -1) const;

@@ -20,7 +20,11 @@ Process::Process(RunOptions options, const filter::Registry& filters, Channel su
       source_(options_.config_file, options_.flags, filters),
       signals_(*this) {}
 
-Process::~Process() = default;
+Process::~Process() {
+  // They outlive the loop, but not with what they have on it.
+  task_.reset();
+  lifeline_.leave();
+}
 
 int Process::run() {
   Signals::block();
