@@ -4,6 +4,8 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -75,6 +77,18 @@ struct Ejection {
   Duration max_time = 5min;
   uint32_t most = 50;            // percent of the endpoints that may be out
   bool operator==(const Ejection&) const = default;
+};
+
+// How FastCGI names a script, and what else it is told. Without a root there are no scripts: the
+// application gets the whole path as PATH_INFO.
+struct Fastcgi {
+  std::string root;              // where the application has its files
+  std::string index = "index.php";  // of root, for paths that name no script; "": the path does
+  std::string split = ".php";    // ends a script's name, the rest is PATH_INFO; "": there is none
+  std::map<std::string, std::string, std::less<>> params;
+  bool keep = false;             // FCGI_KEEP_CONN: php-fpm gives each connection a process
+  Bytes remarks = 4_KiB;         // of the STDERR of each answer, into the process log; 0: nothing
+  bool operator==(const Fastcgi&) const = default;
 };
 
 struct Pool {

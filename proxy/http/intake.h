@@ -28,6 +28,10 @@ class Intake {
   // One read. What is unused stays contiguous: a block that is full of it grows, up to `ceiling`;
   // there it says kBlocked, so whoever waits for a whole line must have refused it by then.
   net::Io fill(net::Transport& transport, size_t ceiling);
+  // The bytes that came last, to be changed; and without so many of them. Requires: n <= size(),
+  // and no window points there.
+  char* tail(size_t n) { return block_->data() + end_ - n; }
+  void drop_tail(size_t n) { end_ -= n; }
   // Whether fill() could read without moving or growing: for reading ahead of the demand.
   bool has_room() const { return !block_ || block_->capacity() - end_ >= kLeastRoom; }
   // Gives the block back if no bytes are in it. A block that windows still point at is kept on with

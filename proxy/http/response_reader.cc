@@ -20,7 +20,7 @@ bool is_about_size(std::string_view reason) {
 void ResponseReader::begin(const RequestHead& request) {
   scanned_ = 0;
   interims_ = 0;
-  upgrade_ = request.upgrade;
+  upgrade_ = records_ == nullptr ? request.upgrade : std::string_view{};  // no answer switches
   to_head_ = request.is("HEAD");
   begun_ = ended_ = keep_alive_ = is_whole_ = false;
 }
@@ -133,6 +133,7 @@ BodyRead ResponseReader::read_body(net::Transport& transport, Chain& into, uint6
 
 ResponseReader::Filled ResponseReader::fill(net::Transport& transport) {
   if (ended_) return Filled::kEnd;
+  if (records_ != nullptr) return fill_from_records(transport);
   const net::Io io = in_.fill(transport, kStatusLine + limits_.header_block + kSlack);
   switch (io.state) {
     case net::Io::State::kOk: return Filled::kSome;
@@ -144,17 +145,54 @@ ResponseReader::Filled ResponseReader::fill(net::Transport& transport) {
   return Filled::kBroken;
 }
 
+// What ends an answer is END_REQUEST: who closes before that has not finished it.
+ResponseReader::Filled ResponseReader::fill_from_records(net::Transport& transport) {
+  for (;;) {
+    if (records_->is_broken()) {
+      error_ = records_->error();
+      return Filled::kBroken;
+    }
+    if (records_->is_over()) {
+      ended_ = true;
+      return Filled::kEnd;
+    }
+    const net::Io io = in_.fill(transport, kStatusLine + limits_.header_block + kSlack);
+    if (io.state == net::Io::State::kBlocked) return Filled::kBlocked;
+    if (io.state == net::Io::State::kEnd) {
+      ended_ = true;
+      if (!begun_) return Filled::kEnd;
+      error_ = {ErrorCode::kClosed, Side::kUpstream, "closed before END_REQUEST"};
+      return Filled::kBroken;
+    }
+    if (io.state == net::Io::State::kFailed) {
+      error_ = error_from_errno(io.error_number, Side::kUpstream, "read");
+      return Filled::kBroken;
+    }
+    begun_ = true;
+    const size_t kept = records_->take(in_.tail(io.count), io.count);
+    in_.drop_tail(io.count - kept);
+    if (kept > 0) return Filled::kSome;
+  }
+}
+
 void ResponseReader::break_off(const HeadFault& fault) {
   const auto code = is_about_size(fault.reason) ? ErrorCode::kTooLarge : ErrorCode::kMalformed;
   error_ = {code, Side::kUpstream, std::string(fault.reason)};
 }
 
 bool ResponseReader::is_reusable(net::Transport& transport) {
-  if (!is_whole_ || !keep_alive_ || ended_ || !in_.empty()) return false;
+  if (!is_whole_ || !in_.empty() || !is_kept(transport)) return false;
   if (!transport.may_be_readable()) return true;
   // More than the answer, or a FIN: the next request would get what is not its own.
   char byte = 0;
   return transport.read(&byte, 1).state == net::Io::State::kBlocked;
+}
+
+bool ResponseReader::is_kept(net::Transport& transport) {
+  if (records_ == nullptr) return keep_alive_ && !ended_;
+  // An answer that is whole by its length, or has no body, leaves END_REQUEST to be read.
+  if (!records_->is_over()) fill_from_records(transport);
+  return records_->is_over() && !records_->is_strange() && in_.empty();
 }
 
 void ResponseReader::rest() {

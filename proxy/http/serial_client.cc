@@ -45,12 +45,12 @@ bool is_proven_unreceived(int descriptor, uint64_t sent_before) {
 
 SerialClient::SerialClient(std::unique_ptr<net::Transport> transport, event::Timers& timers,
                            const ClientLimits& limits, ClientOwner& owner,
-                           ResponseReader::Dialect dialect)
+                           ResponseReader::Dialect dialect, FastcgiAnswer* records)
     : transport_(std::move(transport)),
       timers_(timers),
       limits_(limits),
       owner_(owner),
-      reader_(limits, dialect),
+      reader_(limits, dialect, records),
       timer_(timers, *this) {
   transport_->set_events(*this);
 }
@@ -112,7 +112,7 @@ void SerialClient::send_body(Chain&& bytes) {
   // Never more than was promised: it would be taken for the next request.
   if (bytes.size() > unsent_length_) bytes = bytes.take_front(unsent_length_);
   unsent_length_ -= bytes.size();
-  out_.append(std::move(bytes));
+  write_body(std::move(bytes), out_);
 }
 
 void SerialClient::send_end(Headers&& trailers) {
@@ -120,7 +120,9 @@ void SerialClient::send_end(Headers&& trailers) {
   if (sending_ == Sending::kFailed) return;
   if (framing_ == BodyFraming::kChunked) write_last_chunk(trailers, out_);
   // With less than was promised the request stays open, and the connection is not used again.
-  if (framing_ != BodyFraming::kLength || unsent_length_ == 0) sending_ = Sending::kEnd;
+  if (framing_ == BodyFraming::kLength && unsent_length_ > 0) return;
+  write_end(out_);
+  sending_ = Sending::kEnd;
 }
 
 // False: the rest has to wait, or the connection failed.
@@ -265,6 +267,11 @@ void SerialClient::finish() {
 
 // The owner closes the connection: within a request that tells.
 void SerialClient::reset() {
+  const bool runs = sending_ == Sending::kBody || sending_ == Sending::kEnd;
+  if (runs && out_.empty() && receiving_ < Receiving::kEnd) {
+    write_abort(out_);
+    if (!out_.empty()) transport_->write(out_);
+  }
   leave(false);
 }
 
@@ -285,6 +292,7 @@ void SerialClient::leave(bool reusable) {
 ClientStream::Delivery SerialClient::delivery() const {
   // What is not complete cannot be executed.
   if (sent_ <= incomplete_) return Delivery::kNotSent;
+  if (reader_.is_refusal()) return Delivery::kNotReceived;  // in so many words
   // Over TLS our bytes are not the wire's, and cannot be compared with what was acknowledged.
   if (!reader_.ended_unanswered() || transport_->is_secure()) return Delivery::kUnknown;
   // The write that fails takes the socket's error with it, and reading finds an EOF where a RST has

@@ -29,13 +29,20 @@ class SerialClient : public ClientConnection,
   void release_rest() override;
 
  protected:
-  // Requires: limits and owner outlive the connection.
+  // Requires: limits and owner outlive the connection; records, if not null, is the derived's.
   SerialClient(std::unique_ptr<net::Transport> transport, event::Timers& timers,
-               const ClientLimits& limits, ClientOwner& owner, ResponseReader::Dialect dialect);
+               const ClientLimits& limits, ClientOwner& owner, ResponseReader::Dialect dialect,
+               FastcgiAnswer* records = nullptr);
   ~SerialClient() override;
 
   // The head as this protocol writes it, at the end of `out`.
   virtual Status write_head(const RequestHead& head, Chain& out) = 0;
+  // A piece of a body of known length, and the request's end, whatever its body.
+  virtual void write_body(Chain&& bytes, Chain& out) { out.append(std::move(bytes)); }
+  virtual void write_end(Chain&) {}
+  // What tells the other side that a request it has begun with is given up, before the connection
+  // goes.
+  virtual void write_abort(Chain&) {}
   // Whether a body of unknown length is sent chunked.
   virtual bool may_chunk() const = 0;
   virtual bool may_be_reused() const = 0;

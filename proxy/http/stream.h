@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "proxy/base/chain.h"
 #include "proxy/base/result.h"
@@ -122,6 +123,9 @@ class ClientStream : public Stream {
   //   kUnknown      anything else
   enum class Delivery : uint8_t { kNotSent, kNotReceived, kUnknown };
   virtual Delivery delivery() const = 0;
+  // What the application has said beside its answer since it was asked last (FastCGI's STDERR):
+  // bounded, raw, for the log. Before the last word.
+  virtual std::string take_remarks() { return {}; }
 
  protected:
   ~ClientStream() = default;
