@@ -10,7 +10,7 @@ import threading
 import time
 
 from harness import SANITIZED, Scenario, Sluice
-from wire import PATIENCE, Origin, UwsgiOrigin, answer, eventually
+from wire import PATIENCE, Origin, UwsgiOrigin, answer, eventually, free_port
 
 SLOWER = 10 if SANITIZED else 1  # what is measured in milliseconds
 
@@ -72,11 +72,6 @@ class Program:
         self.kill()
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return str(s.getsockname()[1])
-
-
 def state(sluice, endpoint=None):
     for name, labels, value in sluice.samples():
         if name == "sluice_upstream_endpoint_state" and value == 1 and endpoint in (None, labels["endpoint"]):
@@ -127,7 +122,7 @@ class Watch(Scenario):
         return min(gone), min(back)  # the others met a busy machine
 
     def test_a_killed_application_is_held_for_and_released_at_once(self):
-        gone, back = self.restarts(free_port())
+        gone, back = self.restarts(str(free_port()))
         self.assertLessEqual(gone, 50 * SLOWER)
         self.assertLessEqual(back, 20 * SLOWER)
 
@@ -143,7 +138,7 @@ class Watch(Scenario):
             self.assertEqual(state(sluice), "starting")
 
     def test_an_application_that_is_not_there_yet_is_waited_for(self):
-        app = Program(free_port())
+        app = Program(str(free_port()))
         with Sluice.before(app) as sluice:
             await_state(sluice, "holding")
             client = sluice.client()

@@ -7,8 +7,8 @@ import subprocess
 import time
 
 from harness import Scenario, Sluice, run_cli
-from test_health import Program, await_state, free_port, state
-from wire import Origin, UwsgiOrigin, answer, eventually
+from test_health import Program, await_state, state
+from wire import Origin, UwsgiOrigin, answer, eventually, free_port
 
 SLOW = """
 import time
@@ -120,7 +120,7 @@ upstreams:
                 self.assertTrue(other.is_left_alone(0.3))
 
     def test_gunicorn_that_imports_for_three_seconds(self):
-        port = free_port()
+        port = str(free_port())
         with Sluice.before("127.0.0.1:" + port) as sluice:
             with open(sluice.dir + "/slow.py", "w") as f:
                 f.write(SLOW)
@@ -152,7 +152,7 @@ upstreams:
 
 class Absence(Scenario):
     def test_a_long_one_takes_readiness_and_the_return_gives_it_back(self):
-        with Program(free_port()).start() as app:
+        with Program(str(free_port())).start() as app:
             app.heard("listens")
             with Sluice.before(app, upstream="hold: { unhealthy_after: 500ms }") as sluice:
                 sluice.get("/")
@@ -169,7 +169,7 @@ class Absence(Scenario):
                 eventually(lambda: "ready: every upstream has answered" in sluice.stderr())
 
     def test_a_short_one_does_not(self):
-        with Program(free_port()).start() as app:
+        with Program(str(free_port())).start() as app:
             app.heard("listens")
             with Sluice.before(app) as sluice:
                 sluice.get("/")

@@ -3,12 +3,30 @@
 Everything that reads has a deadline and parses strictly (../corpus/oracle.py): what is not canonical
 HTTP/1.1 fails the test that reads it. Text given to send() is latin-1: one character, one byte.
 """
-import os, queue, re, socket, struct, sys, threading, time
+import os, queue, random, re, socket, struct, sys, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "corpus"))
 import oracle  # noqa: E402
 
 PATIENCE = float(os.environ.get("SLUICE_TEST_PATIENCE", "10"))  # seconds until an awaited event counts as missing
+
+
+def listen_somewhere(host="127.0.0.1", family=socket.AF_INET, backlog=128):
+    """A listener below the range of ephemeral ports: nobody else is given its port while it is away, and a dial to a
+    port where nobody listens does not meet itself."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+        top = max(int(f.read().split()[0]), 20000)
+    for _ in range(1000):
+        try:
+            return socket.create_server((host, random.randrange(10000, top)), family=family, backlog=backlog)
+        except OSError:
+            pass
+    raise AssertionError("no port is free")
+
+
+def free_port():
+    with listen_somewhere() as s:
+        return s.getsockname()[1]
 
 
 class Ended(AssertionError):
@@ -312,7 +330,8 @@ class Origin:
             self.endpoint = "unix:" + path
         else:
             v6 = ":" in address[0]
-            self.sock = socket.create_server(address, family=socket.AF_INET6 if v6 else socket.AF_INET, backlog=backlog)
+            family = socket.AF_INET6 if v6 else socket.AF_INET
+            self.sock = socket.create_server(address, family=family, backlog=backlog) if address[1] else listen_somewhere(address[0], family, backlog)
             self.port = self.sock.getsockname()[1]
             self.endpoint = ("[%s]:%d" if v6 else "%s:%d") % (address[0], self.port)
         self.thread = threading.Thread(target=self._accept_all, daemon=True)
