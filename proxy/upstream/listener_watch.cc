@@ -51,6 +51,8 @@ struct ListenerWatch::Watched {
   uint32_t claims = 0;          // times it was said to be back, and was not
   uint32_t contradictions = 0;  // times it was ready without being seen
   ConnectProbe probe;
+
+  bool is_contradicted() const { return contradictions >= kMostContradictions; }
 };
 
 ListenerWatch::ListenerWatch(event::Loop& loop, net::ListenerSource& source)
@@ -159,7 +161,7 @@ void ListenerWatch::step(Watched& it, TimePoint now) {
   }
   const bool was_away = std::exchange(it.is_away, state == EndpointState::kHolding);
   if (it.is_away && !was_away) it.away_since = now;
-  if (!it.is_away) it.probe.end();
+  if (!it.is_away && !it.is_contradicted()) it.probe.end();
   if (it.is_visible && now >= it.doubted_until) return look(it, now);
   if (it.is_away) probe(it, ConnectProbe::Pace::kEager, now);
 }
@@ -200,8 +202,10 @@ void ListenerWatch::on_absent(Watched& it, Seen seen, TimePoint now) {
   if (it.endpoint->state() == EndpointState::kStarting) {
     return it.endpoint->note(EndpointNews::kListensNot);
   }
-  // Something answers at this address that is not a listener of this namespace.
-  if (++it.contradictions >= kMostContradictions) doubt(it, TimePoint::max(), now);
+  // It answers and is no listener of this namespace, or it went before it was ever looked at:
+  // connecting tells.
+  ++it.contradictions;
+  if (it.is_contradicted()) probe(it, ConnectProbe::Pace::kEager, now);
 }
 
 void ListenerWatch::doubt(Watched& it, TimePoint until, TimePoint now) {
@@ -224,13 +228,17 @@ void ListenerWatch::probe(Watched& it, ConnectProbe::Pace pace, TimePoint now) {
 }
 
 void ListenerWatch::on_probed(ConnectProbe& probe, bool connected) {
-  if (!connected) return;
   const auto found = std::find_if(watched_.begin(), watched_.end(),
                                   [&probe](const auto& it) { return &it->probe == &probe; });
   if (found == watched_.end()) return;
   Watched& it = **found;
-  if (it.endpoint->state() != EndpointState::kHolding) return;
   const TimePoint now = loop_.now();
+  const bool is_away = it.endpoint->state() == EndpointState::kHolding;
+  if (!is_away && it.is_contradicted()) {
+    if (!connected) return it.endpoint->note(EndpointNews::kListensNot);
+    return doubt(it, TimePoint::max(), now);
+  }
+  if (!is_away || !connected) return;
   // It connects, and the table that is believed does not have it: the table is wrong about it.
   if (it.is_visible && now >= it.doubted_until &&
       source_.look(it.endpoint->address()).seen != Seen::kThere) {

@@ -78,6 +78,12 @@ def state(sluice, endpoint=None):
             return labels["state"]
 
 
+def listeners(where):
+    """Who else listens there: for the message of a failure."""
+    asked = subprocess.run(["ss", "-lnptx"], stdout=subprocess.PIPE, text=True).stdout
+    return "\n".join(line for line in asked.splitlines() if where in line) or "nobody listens at " + where
+
+
 def await_state(sluice, wanted, endpoint=None):
     last = []
 
@@ -108,7 +114,7 @@ class Watch(Scenario):
                     began = time.time()
                     app.kill()
                     while state(sluice) != "holding":
-                        self.assertLess(time.time() - began, PATIENCE)
+                        self.assertLess(time.time() - began, PATIENCE, listeners(where))
                     gone.append((time.time() - began) * 1000)
                     client = sluice.client()
                     client.ask("/held")

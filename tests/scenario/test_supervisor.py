@@ -75,7 +75,7 @@ class Crash(Scenario):
             idle.ask("/")
             served = origin.accept()
             served.request()
-            served.send(answer(""))
+            served.send(answer("", headers={"Connection": "close"}))  # or one of the three would be sent on it
             idle.response()
             clients = [sluice.client() for _ in range(3)]
             for client in clients:

@@ -127,12 +127,27 @@ TEST_CASE("listener watch: an answer between them is no lie, nor is a listener t
   CHECK(rig.watch.probes() == 0);
 }
 
-TEST_CASE("listener watch: who answers without being seen is not looked at any more") {
+TEST_CASE("listener watch: who answers without being seen is connected to, and looked at no more") {
+  const auto listener = listening();
+  Rig rig(listener.local());
+  rig.watch.watch(rig.endpoint);
+  rig.be_ready();
+  for (int i = 0; i < 4; ++i) CHECK(rig.say(Seen::kAbsent) == EndpointState::kReady);
+  CHECK(rig.watch.probes() == 1);
+  rig.rounds.settle();
+  const int looks = rig.table.looks;
+  for (int i = 0; i < 10; ++i) CHECK(rig.say(Seen::kAbsent) == EndpointState::kReady);
+  CHECK(rig.table.looks == looks);
+  CHECK(rig.watch.probes() == 1);
+}
+
+TEST_CASE("listener watch: who answered and went before the first look is held for") {
   Rig rig;
   rig.watch.watch(rig.endpoint);
   rig.be_ready();
-  for (int i = 0; i < 10; ++i) CHECK(rig.say(Seen::kAbsent) == EndpointState::kReady);
-  CHECK(rig.table.looks < 5);
+  for (int i = 0; i < 4; ++i) rig.say(Seen::kAbsent);
+  CHECK(rig.watch.probes() == 1);
+  CHECK(rig.rounds.until([&rig] { return rig.endpoint->state() == EndpointState::kHolding; }));
 }
 
 TEST_CASE("listener watch: a full accept queue is told, and told to be over") {
