@@ -73,4 +73,25 @@ bool list_has(std::string_view list, std::string_view element) {
   return found;
 }
 
+std::string escaped(std::string_view text) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string line;
+  line.reserve(text.size());
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\\') {
+      line += "\\\\";
+    } else if (c == '\n') {
+      line += "\\n";
+    } else if (c == '\t') {
+      line += "\\t";
+    } else if (byte < 0x20 || byte >= 0x7f) {
+      line += {'\\', 'x', kDigits[byte >> 4], kDigits[byte & 15]};
+    } else {
+      line += c;
+    }
+  }
+  return line;
+}
+
 }  // namespace sluice

@@ -41,6 +41,8 @@ void for_each_element(std::string_view list, Visit visit) {
     list.remove_prefix(comma + 1);
   }
 }
+// For a line of a log: a backslash, controls and what is not ASCII as \\, \n, \t or \xNN.
+std::string escaped(std::string_view text);
 // Levenshtein distance, for "did you mean".
 size_t edit_distance(std::string_view a, std::string_view b);
 // Whether the comma list has this element, ASCII case ignored.

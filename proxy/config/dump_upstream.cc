@@ -17,6 +17,20 @@ std::string endpoint(const EndpointSource& source) {
                      source.priority);
 }
 
+void write_fastcgi(Writer& w, const Fastcgi& f) {
+  w.line(2, "fastcgi", "");
+  if (!f.root.empty()) w.line(3, "root", quote(f.root));
+  w.line(3, "index", quote(f.index));
+  w.line(3, "split", quote(f.split));
+  std::string params;
+  for (const auto& [name, value] : f.params) {
+    params += fmt::format("{}{}: {}", params.empty() ? "" : ", ", name, quote(value));
+  }
+  w.line(3, "params", "{" + params + "}");
+  w.line(3, "keep", on_off(f.keep));
+  w.line(3, "stderr", f.remarks == 0_B ? "off" : format_bytes(f.remarks));
+}
+
 void write_balance(Writer& w, const Upstream& u) {
   constexpr const char* kBalances[] = {"round_robin", "least_request", "random", "peak_ewma",
                                        "ring_hash"};
@@ -88,13 +102,23 @@ void write_patience(Writer& w, const Upstream& u) {
 
 }  // namespace
 
+std::string_view name_of(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::kHttp1: break;
+    case Protocol::kUwsgi: return "uwsgi";
+    case Protocol::kFastcgi: return "fastcgi";
+  }
+  return "http1";
+}
+
 void write_upstream(Writer& w, const Upstream& u) {
   std::string endpoints;
   for (const auto& source : u.endpoints) {
     endpoints += (endpoints.empty() ? "" : ", ") + endpoint(source);
   }
   w.line(1, quote(u.name), "");
-  w.line(2, "protocol", u.protocol == Protocol::kUwsgi ? "uwsgi" : "http1");
+  w.line(2, "protocol", std::string{name_of(u.protocol)});
+  if (u.protocol == Protocol::kFastcgi) write_fastcgi(w, u.fastcgi);
   w.line(2, "endpoints", "[" + endpoints + "]");
   write_balance(w, u);
   write_health(w, u.health);

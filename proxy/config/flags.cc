@@ -53,14 +53,14 @@ UpstreamUrl parse_upstream(std::string_view url, Faults& faults) {
   };
   for (const auto& [prefix, protocol, address] :
        {Form{"uwsgi://", "uwsgi", ""}, Form{"http://", "http1", ""},
-        Form{"uwsgi+unix:", "uwsgi", "unix:"}, Form{"http+unix:", "http1", "unix:"}}) {
+        Form{"fastcgi://", "fastcgi", ""}, Form{"uwsgi+unix:", "uwsgi", "unix:"},
+        Form{"http+unix:", "http1", "unix:"}, Form{"fastcgi+unix:", "fastcgi", "unix:"}}) {
     if (url.substr(0, prefix.size()) != prefix) continue;
     auto rest = url.substr(prefix.size());
     if (address.empty() && !rest.empty() && rest.back() == '/') rest.remove_suffix(1);
     return {protocol, address.empty() ? endpoint_of(rest) : std::string{address}.append(rest)};
   }
-  const bool is_later = url.substr(0, 8) == "https://" || url.substr(0, 6) == "h2c://" ||
-                        url.substr(0, 10) == "fastcgi://";
+  const bool is_later = url.substr(0, 8) == "https://" || url.substr(0, 6) == "h2c://";
   faults.add("--upstream", 0, "",
              fmt::format("\"{}\" {}; write uwsgi://127.0.0.1:8000, http://127.0.0.1:8000, "
                          "uwsgi+unix:/run/app.sock or http+unix:/run/app.sock", url,

@@ -88,8 +88,13 @@ void read_retry(MapReader& map, Retry& into) {
 
 void read_upstream(MapReader& map, Upstream& into) {
   into.place = place_of(map.node());
-  const int protocol = map.choice("protocol", {"http1", "uwsgi"}, {"h2c", "h2", "fastcgi"});
+  const int protocol = map.choice("protocol", {"http1", "uwsgi", "fastcgi"}, {"h2c", "h2"});
   if (protocol >= 0) into.protocol = static_cast<Protocol>(protocol);
+  map.section("fastcgi", [&into](MapReader& m) { read_fastcgi(m, into.fastcgi); });
+  const bool is_told = map.has("protocol") && protocol < 0;
+  if (map.has("fastcgi") && into.protocol != Protocol::kFastcgi && !is_told) {
+    map.fault("fastcgi", "is for protocol: fastcgi; write that as well, or leave this out");
+  }
   map.refuse("tls", "upstreams are called in plain text");
   read_endpoints(map, into.endpoints);
   read_balance(map, into);

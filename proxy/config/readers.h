@@ -24,6 +24,7 @@ void read_process(MapReader& map, Config& into);  // workers, admin, metrics, dr
 void read_sources(MapReader& map, Config& into);  // resolver, watch, poll, ecs
 void read_listener(MapReader& map, Listener& into);
 void read_upstream(MapReader& map, Upstream& into);
+void read_fastcgi(MapReader& map, Fastcgi& into);
 void read_endpoints(MapReader& map, std::vector<EndpointSource>& into);
 void read_health(MapReader& map, HealthCheck& into);
 void read_ejection(MapReader& map, Ejection& into);

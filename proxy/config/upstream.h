@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -18,7 +19,12 @@ namespace sluice::config {
 
 using namespace std::chrono_literals;
 
-enum class Protocol : uint8_t { kHttp1, kUwsgi };
+enum class Protocol : uint8_t { kHttp1, kUwsgi, kFastcgi };
+std::string_view name_of(Protocol protocol);  // as `protocol` names it
+// Those that tell an application the request's length first, in CONTENT_LENGTH.
+constexpr bool is_cgi(Protocol protocol) {
+  return protocol == Protocol::kUwsgi || protocol == Protocol::kFastcgi;
+}
 enum class Balance : uint8_t { kRoundRobin, kLeastRequest, kRandom, kPeakEwma, kRingHash };
 
 // One of the addresses of an upstream, or a name that stands for several.
@@ -129,6 +135,7 @@ struct Retry {
 struct Upstream {
   std::string name;
   Protocol protocol = Protocol::kHttp1;
+  Fastcgi fastcgi;               // of protocol: fastcgi
   std::vector<EndpointSource> endpoints;
   Balance balance = Balance::kRoundRobin;
   HashKey hash;                  // of ring_hash

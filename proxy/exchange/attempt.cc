@@ -84,8 +84,10 @@ Failure Attempt::failure(const Error& error) const {
 void Attempt::on_broken(const Error& error) {
   const Failure failed = failure(error);
   // An idle connection that breaks may be the keep-alive's end; this one was made for the request.
-  const bool never_came = !has_head_ && lease_.fresh && error.side == Side::kUpstream &&
-                          error.code != ErrorCode::kMalformed && error.code != ErrorCode::kTooLarge;
+  const bool has_spoken =
+      has_head_ || error.code == ErrorCode::kMalformed || error.code == ErrorCode::kTooLarge ||
+      error.code == ErrorCode::kOverloaded || error.code == ErrorCode::kUnsupported;
+  const bool never_came = !has_spoken && lease_.fresh && error.side == Side::kUpstream;
   if (never_came) lease_.endpoint->note(upstream::EndpointNews::kBroken);
   abandon();
   events_.on_attempt_failed(failed);
@@ -108,17 +110,25 @@ void Attempt::on_timer(event::Timer&) {
   on_broken({ErrorCode::kTimeout, Side::kUpstream, "the application did not answer in time"});
 }
 
+std::string Attempt::take_remarks() {
+  return std::exchange(remarks_, {});
+}
+
 void Attempt::finish() {
   SLUICE_ASSERT(state_ == State::kLeased);
   state_ = State::kOver;
   timer_.cancel();
+  remarks_ = lease_.stream->take_remarks();
   lease_.stream->finish();
 }
 
 void Attempt::abandon() {
   timer_.cancel();
   const State was = std::exchange(state_, State::kOver);
-  if (was == State::kLeased) lease_.stream->reset();
+  if (was == State::kLeased) {
+    remarks_ = lease_.stream->take_remarks();
+    lease_.stream->reset();
+  }
   if (was == State::kWaiting) ticket_.reset();
 }
 

@@ -67,6 +67,9 @@ class Attempt final : public event::Deferred,
   void expect_bytes();
   void expect_nothing() { timer_.cancel(); }
 
+  // What the application has said beside its answer, for the log. Requires: the attempt is over.
+  std::string take_remarks();
+
   // The answer was read to its end: gives the connection back. Requires: is_leased().
   void finish();
   // Breaks off, whatever state it is in.
@@ -95,6 +98,7 @@ class Attempt final : public event::Deferred,
   Duration rest_{0};      // of first_byte, behind the per_try that is armed
   upstream::Lease lease_;
   TimePoint leased_at_{};
+  std::string remarks_;  // bounded by the codec's
   event::Timer timer_;
   std::unique_ptr<upstream::Ticket> ticket_;
 };

@@ -151,7 +151,10 @@ Exchange::Next Exchange::finish() {
   deadline_.cancel();
   turn_.cancel();
   pause_.cancel();
-  if (attempt_ != nullptr) attempt_->abandon();
+  if (attempt_ != nullptr) {
+    attempt_->abandon();
+    log_remarks();
+  }
   record();
   if (answer_state_ != AnswerState::kBroken) stream_.finish();
   owner_.on_exchange_over(*this);

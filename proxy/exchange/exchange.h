@@ -123,6 +123,7 @@ class Exchange final : public event::Deferred,
   void stick_to_endpoint(http::ResponseHead& head);
   bool begin_attempt();
   void count_failure(const Failure& failure);
+  void log_remarks();
   void probe_client();
   bool awaits_client();
   void go_on();

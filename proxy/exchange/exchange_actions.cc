@@ -41,8 +41,8 @@ void Exchange::find_route() {
 void Exchange::take_upstream(size_t index) {
   cluster_ = generation_->clusters[index].get();
   buffering_ = route_->config->buffering.value_or(upstream_config().buffering);
-  // uwsgi states the length first: a body whose length is not known is taken whole.
-  if (upstream_config().protocol == config::Protocol::kUwsgi && request_.body.is_unknown()) {
+  // CGI states the length first: a body whose length is not known is taken whole.
+  if (config::is_cgi(upstream_config().protocol) && request_.body.is_unknown()) {
     buffering_.request = true;
   }
   make_wish();
@@ -105,6 +105,7 @@ void Exchange::follow_accel(const AccelOrders& orders, http::ResponseHead& answe
   services_.observer.metrics().on_upstream_done(last_lease_.endpoint->id(), upstream_status_,
                                                 upstream_total_);
   attempt_->abandon();
+  log_remarks();
   if (match.route == nullptr || match.route->files == nullptr) {
     services_.log.limited(
         observe::Severity::kWarning, "accel",

@@ -177,11 +177,13 @@ void Exchange::end_attempt() {
   services_.observer.metrics().on_upstream_done(last_lease_.endpoint->id(), upstream_status_,
                                                 upstream_total_);
   attempt_->finish();
+  log_remarks();
 }
 
 // ---- failing ----
 
 void Exchange::on_attempt_failed(const Failure& failure) {
+  log_remarks();
   count_failure(failure);
   if (has_begun()) {
     note_failure(failure, outcome_of_upstream(failure.stage, failure.error));
@@ -239,6 +241,7 @@ bool Exchange::retry(const Failure& failure, bool is_late) {
   last_failure_ = failure;
   if (is_late) count_failure(failure);
   attempt_->abandon();
+  log_remarks();
   services_.loop.defer_delete(std::move(attempt_));
   if (*pause > Duration{0}) pause_.arm(*pause);
   return true;
@@ -262,6 +265,16 @@ std::optional<Duration> Exchange::pause_to_retry(const RetryQuestion& question) 
   if (whole > Duration{0} && now + pause >= began_ + whole) return std::nullopt;
   if (verdict == RetryVerdict::kAfterPause && !cluster_->take_retry_token()) return std::nullopt;
   return pause;
+}
+
+// FastCGI's STDERR. Requires: the attempt is over, and still there.
+void Exchange::log_remarks() {
+  const std::string remarks = attempt_->take_remarks();
+  if (remarks.empty()) return;
+  const std::string where = upstream_config().name + " " + last_lease_.endpoint->name();
+  services_.log.limited(observe::Severity::kWarning, "remarks " + where,
+                        "upstream " + where + " says \"" + escaped(remarks) + "\" (" +
+                            std::string(request_.method) + " " + std::string(request_.path) + ")");
 }
 
 void Exchange::fail_upstream(const Failure& failure) {

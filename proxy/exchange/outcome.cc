@@ -26,7 +26,10 @@ Outcome outcome_of_waiting(Stage stage, const Error& error) {
 
 Outcome outcome_of_upstream(Stage stage, const Error& error) {
   if (error.code == ErrorCode::kTooLarge && error.side == Side::kClient) {
-    return {431, "uwsgi_block_too_large"};
+    return {431, "cgi_variables_too_large"};
+  }
+  if (error.code == ErrorCode::kMalformed && error.side == Side::kClient) {
+    return {400, "malformed_path"};
   }
   switch (stage) {
     case Stage::kQueue:
@@ -44,6 +47,8 @@ Outcome outcome_of_upstream(Stage stage, const Error& error) {
     case ErrorCode::kMalformed: return {502, "upstream_malformed"};
     case ErrorCode::kTooLarge: return {502, "upstream_head_too_large"};
     case ErrorCode::kReset: return {502, "upstream_reset"};
+    case ErrorCode::kOverloaded: return {503, "upstream_overloaded", 1};
+    case ErrorCode::kUnsupported: return {502, "upstream_unsupported"};
     default: return {502, "upstream_closed"};
   }
 }

@@ -181,7 +181,7 @@ void add_run(CLI::App& app, Words& words) {
       ->envname("SLUICE_LISTEN");
   app.add_option(
          "--upstream", words.run.flags.upstream,
-         "without a file: uwsgi://127.0.0.1:8000, http://…, uwsgi+unix:/path, http+unix:/path")
+         "without a file: uwsgi://127.0.0.1:8000, http://…, fastcgi://…, uwsgi+unix:/path")
       ->envname("SLUICE_UPSTREAM");
   app.add_option("--static", words.run.flags.statics,
                  "without a file: /static/=/vol/static, repeatable")

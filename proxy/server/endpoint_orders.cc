@@ -147,9 +147,8 @@ nlohmann::json describe_upstreams(const upstream::Directory& directory,
                                   const observe::Metrics& metrics) {
   nlohmann::json all = nlohmann::json::array();
   for (const upstream::UpstreamView& view : directory.view()) {
-    const bool uwsgi = view.protocol == config::Protocol::kUwsgi;
     nlohmann::json one{{"name", view.name},
-                       {"protocol", uwsgi ? "uwsgi" : "http1"},
+                       {"protocol", config::name_of(view.protocol)},
                        {"endpoints", nlohmann::json::array()}};
     for (const auto& endpoint : view.endpoints)
       one["endpoints"].push_back(describe(endpoint, metrics));

@@ -38,6 +38,7 @@ bool is_there(EndpointState state) {
 upstream::Question question_for(const config::Upstream& upstream) {
   upstream::Question question;
   question.protocol = upstream.protocol;
+  question.fastcgi = upstream.fastcgi;
   question.method = "HEAD";
   question.host = upstream.health.host;
   question.user_agent = "sluice-readiness";

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "proxy/http/fastcgi_client.h"
 #include "proxy/http/h1_client.h"
 #include "proxy/http/uwsgi_client.h"
 
@@ -47,6 +48,9 @@ void Inquiry::on_connected(std::unique_ptr<net::Transport> transport) {
   if (question_.protocol == config::Protocol::kUwsgi) {
     codec_ =
         std::make_unique<http::UwsgiClient>(std::move(transport), loop_.timers(), limits_, owner);
+  } else if (question_.protocol == config::Protocol::kFastcgi) {
+    codec_ = std::make_unique<http::FastcgiClient>(std::move(transport), loop_.timers(), limits_,
+                                                   question_.fastcgi, owner);
   } else {
     codec_ = std::make_unique<http::H1Client>(std::move(transport), loop_.timers(), limits_, owner);
   }

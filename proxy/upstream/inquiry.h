@@ -22,6 +22,7 @@ class Inquiry;
 
 struct Question {
   config::Protocol protocol = config::Protocol::kHttp1;
+  config::Fastcgi fastcgi;  // of protocol kFastcgi
   bool connect_only = false;
   std::string method = "GET";
   std::string target = "/";

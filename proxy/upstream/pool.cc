@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "proxy/base/assert.h"
+#include "proxy/http/fastcgi_client.h"
 #include "proxy/http/h1_client.h"
 #include "proxy/http/uwsgi_client.h"
 #include "proxy/upstream/ticket.h"
@@ -47,6 +48,7 @@ Pool::~Pool() {
 void Pool::reconfigure(const config::Upstream& config) {
   is_retired_ = false;
   limits_ = config.pool;
+  fastcgi_ = config.fastcgi;
   hold_ = config.hold;
   max_in_flight_ = config.max_in_flight;
   codec_limits_.send = config.timeouts.send;
@@ -121,6 +123,10 @@ std::unique_ptr<http::ClientConnection> Pool::make_codec(std::unique_ptr<net::Tr
   if (protocol_ == config::Protocol::kUwsgi) {
     return std::make_unique<http::UwsgiClient>(std::move(transport), loop_.timers(), codec_limits_,
                                                owner);
+  }
+  if (protocol_ == config::Protocol::kFastcgi) {
+    return std::make_unique<http::FastcgiClient>(std::move(transport), loop_.timers(),
+                                                 codec_limits_, fastcgi_, owner);
   }
   return std::make_unique<http::H1Client>(std::move(transport), loop_.timers(), codec_limits_,
                                           owner);

@@ -107,6 +107,7 @@ class Pool final : private event::TimerEvents {
   PoolOwner& owner_;
   config::Protocol protocol_;
   config::Pool limits_;
+  config::Fastcgi fastcgi_;
   config::Hold hold_;
   uint32_t max_in_flight_ = 0;
   http::ClientLimits codec_limits_;

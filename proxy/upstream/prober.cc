@@ -27,6 +27,7 @@ Question question_of(const config::Upstream& upstream) {
   const config::HealthCheck& check = upstream.health;
   Question question;
   question.protocol = upstream.protocol;
+  question.fastcgi = upstream.fastcgi;
   question.connect_only = check.kind == config::HealthCheck::Kind::kTcp;
   question.method = check.method;
   question.target = check.path.empty() ? "/" : check.path;

@@ -70,3 +70,10 @@ TEST_CASE("text: the distance is the letters to change, add or drop") {
   CHECK(edit_distance("abc", "") == 3);
   CHECK(edit_distance("same", "same") == 0);
 }
+
+TEST_CASE("text: what is escaped is one line of plain characters") {
+  CHECK(escaped("plain, \"text\"") == "plain, \"text\"");
+  CHECK(escaped("a\\n\n\tb") == "a\\\\n\\n\\tb");
+  CHECK(escaped(std::string_view("\0\x1b[31m\x7f\xff", 8)) == "\\x00\\x1b[31m\\x7f\\xff");
+  CHECK(escaped("").empty());
+}

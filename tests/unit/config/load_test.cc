@@ -58,7 +58,7 @@ TEST_CASE("load: later keys are refused, not ignored") {
           std::string::npos);
   }
   for (const std::string upstream :
-       {"protocol: h2c", "protocol: h2", "protocol: fastcgi", "balance: maglev",
+       {"protocol: h2c", "protocol: h2", "balance: maglev",
         "balance: ip_hash", "tls: on"}) {
     CAPTURE(upstream);
     const auto text = with_upstream("endpoints: [\"127.0.0.1:1\"], " + upstream);

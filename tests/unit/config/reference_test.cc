@@ -171,6 +171,14 @@ TEST_CASE("reference: what stands in comments is the default where it is turned 
   CHECK(endpoints[0].priority == EndpointSource{}.priority);
   CHECK(endpoints[1].priority == 1);
 
+  const auto scripted = load(uncomment(
+      cut(commented, "    protocol: http1") + "\n    protocol: fastcgi\n", "    # fastcgi:"));
+  CAPTURE(fault(scripted));
+  REQUIRE(scripted.config);
+  Fastcgi fastcgi;
+  fastcgi.root = "/app/public";
+  CHECK(scripted.config->upstreams[0].fastcgi == fastcgi);
+
   const auto hashed = load(uncomment(
       cut(commented, "    balance: round_robin") + "\n    balance: ring_hash\n", "    # hash:"));
   CAPTURE(fault(hashed));

@@ -33,6 +33,40 @@ using Kind = HealthCheck::Kind;
 
 }  // namespace
 
+TEST_CASE("fastcgi: values reach the structure") {
+  const auto made = upstream(
+      "protocol: fastcgi, fastcgi: { root: /app/public/, index: front.php, split: .php5, keep: on,"
+      " stderr: off, params: { APP_ENV: prod, HTTPS: \"on\" } }");
+  CHECK(made.protocol == Protocol::kFastcgi);
+  Fastcgi wanted;
+  wanted.root = "/app/public";
+  wanted.index = "front.php";
+  wanted.split = ".php5";
+  wanted.keep = true;
+  wanted.remarks = 0_B;
+  wanted.params = {{"APP_ENV", "prod"}, {"HTTPS", "on"}};
+  CHECK(made.fastcgi == wanted);
+  CHECK(upstream("protocol: fastcgi").fastcgi == Fastcgi{});
+  CHECK(upstream("protocol: fastcgi, fastcgi: { index: \"\" }").fastcgi.index.empty());
+}
+
+TEST_CASE("fastcgi: what is wrong is told") {
+  CHECK(told("fastcgi: { keep: on }") ==
+        "fastcgi: is for protocol: fastcgi; write that as well, or leave this out");
+  const std::string in = "protocol: fastcgi, fastcgi: ";
+  CHECK(told(in + "{ root: public }").find("fastcgi.root") == 0);
+  CHECK(told(in + "{ index: /index.php }").find("fastcgi.index: ") == 0);
+  CHECK(told(in + "{ index: ../index.php }").find("fastcgi.index: ") == 0);
+  CHECK(told(in + "{ split: a/b }").find("fastcgi.split: ") == 0);
+  CHECK(told(in + "{ keep: maybe }").find("fastcgi.keep: ") == 0);
+  for (const std::string name : {"HTTP_X", "CONTENT_LENGTH", "1A", "A-B", "\"A B\""}) {
+    CAPTURE(name);
+    CHECK(told(in + "{ params: { " + name + ": x } }").find("fastcgi.params: ") == 0);
+  }
+  const std::string long_value(8193, 'x');
+  CHECK(told(in + "{ params: { A: " + long_value + " } }").find("fastcgi.params: ") == 0);
+}
+
 TEST_CASE("balance: every word, and what ring_hash keeps together") {
   CHECK(upstream("balance: random").balance == Balance::kRandom);
   CHECK(upstream("balance: peak_ewma").balance == Balance::kPeakEwma);

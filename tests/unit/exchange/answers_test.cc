@@ -44,6 +44,8 @@ TEST_CASE("outcome: each failure towards an upstream has one meaning") {
       {Stage::kFirstByte, ErrorCode::kClosed, 502, "upstream_closed", false},
       {Stage::kFirstByte, ErrorCode::kMalformed, 502, "upstream_malformed", false},
       {Stage::kFirstByte, ErrorCode::kTooLarge, 502, "upstream_head_too_large", false},
+      {Stage::kFirstByte, ErrorCode::kOverloaded, 503, "upstream_overloaded", true},
+      {Stage::kFirstByte, ErrorCode::kUnsupported, 502, "upstream_unsupported", false},
       {Stage::kBody, ErrorCode::kTimeout, 504, "between_bytes_timeout", false},
       {Stage::kBody, ErrorCode::kClosed, 502, "upstream_closed", false},
   };
@@ -54,8 +56,9 @@ TEST_CASE("outcome: each failure towards an upstream has one meaning") {
     CHECK(outcome.reason == row.reason);
     CHECK((outcome.retry_after > 0) == row.retry_after);
   }
-  // The client's head does not fit the uwsgi packet: its fault, not the application's.
+  // The client's head does not fit the variables of CGI: its fault, not the application's.
   CHECK(of(Stage::kSend, ErrorCode::kTooLarge, Side::kClient).status == 431);
+  CHECK(of(Stage::kSend, ErrorCode::kMalformed, Side::kClient).status == 400);
 }
 
 TEST_CASE("outcome: whatever fails, it is a status of an error and has a reason") {
