@@ -6,7 +6,7 @@ import socket
 import struct
 import subprocess
 
-from wire import Message, Origin, Wire, eventually
+from wire import Message, Origin, Wire, eventually, free_port
 
 BEGIN, ABORT, END, PARAMS, STDIN, STDOUT, STDERR = range(1, 8)
 
@@ -107,8 +107,7 @@ class PhpFpm:
         if unix:
             self.bind, self.endpoint = folder + "/php.sock", "unix:" + folder + "/php.sock"
         else:
-            with socket.create_server(("127.0.0.1", 0)) as s:
-                self.bind = self.endpoint = "127.0.0.1:%d" % s.getsockname()[1]
+            self.bind = self.endpoint = "127.0.0.1:%d" % free_port()
         with open(folder + "/fpm.conf", "w") as f:
             f.write("""[global]
 error_log = %s/fpm.log
@@ -140,12 +139,9 @@ php_admin_value[error_log] =
         with socket.socket(family) as s:
             return s.connect_ex(self.bind if family == socket.AF_UNIX else (self.bind.split(":")[0], int(self.bind.split(":")[1]))) == 0
 
-    def signal(self, number):
-        self.process.send_signal(number)
-
     def stop(self, number=signal.SIGQUIT):
         """SIGQUIT: after the requests that run."""
-        self.signal(number)
+        self.process.send_signal(number)
         try:
             self.process.wait(15)
         except subprocess.TimeoutExpired:

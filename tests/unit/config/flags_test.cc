@@ -43,7 +43,7 @@ TEST_CASE("flags: the forms of an upstream") {
         Case{"http://localhost:8000/", Protocol::kHttp1, "127.0.0.1"},
         Case{"uwsgi://[::1]:8000", Protocol::kUwsgi, "::1"},
         Case{"uwsgi+unix:/run/app.sock", Protocol::kUwsgi, "/run/app.sock"},
-        Case{"fastcgi://127.0.0.1:9000", Protocol::kFastcgi, "127.0.0.1:9000"},
+        Case{"fastcgi://127.0.0.1:9000", Protocol::kFastcgi, "127.0.0.1"},
         Case{"fastcgi+unix:/run/php.sock", Protocol::kFastcgi, "/run/php.sock"},
         Case{"http+unix:/run/app.sock", Protocol::kHttp1, "/run/app.sock"}}) {
     CAPTURE(std::string{c.url});

@@ -149,7 +149,7 @@ TEST_CASE("upstream: values reach the structure") {
 TEST_CASE("upstream: wrong values are told with the right ones") {
   const std::string endpoint = "endpoints: [\"127.0.0.1:1\"], ";
   CHECK(fault(with_upstream(endpoint + "protocol: http")) ==
-        "t.yaml:2: upstreams.app.protocol: \"http\" is not one of http1, uwsgi");
+        "t.yaml:2: upstreams.app.protocol: \"http\" is not one of http1, uwsgi, fastcgi");
   CHECK(fault(with_upstream(endpoint + "retry: { budget: 20 }")) ==
         "t.yaml:2: upstreams.app.retry.budget: \"20\" is no share; write 0% to 100%, as in 20%");
   CHECK(fault(with_upstream(endpoint + "buffering: maybe")).find("neither on nor off") !=
