@@ -25,6 +25,8 @@ std::string_view name_of(Protocol protocol);  // as `protocol` names it
 constexpr bool is_cgi(Protocol protocol) {
   return protocol == Protocol::kUwsgi || protocol == Protocol::kFastcgi;
 }
+// The header of the PROXY protocol that each connection begins with.
+enum class ProxyVersion : uint8_t { kOff, kV1, kV2 };
 enum class Balance : uint8_t { kRoundRobin, kLeastRequest, kRandom, kPeakEwma, kRingHash };
 
 // One of the addresses of an upstream, or a name that stands for several.
