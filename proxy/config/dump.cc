@@ -80,7 +80,8 @@ void write_listener(Writer& w, const Listener& l) {
   w.line(2, "address", quote(l.address.text));
   w.begin_item(from);
   w.line(2, "trusted_proxies", list_of(networks));
-  w.line(2, "proxy_protocol", "off");
+  constexpr const char* kProxyProtocols[] = {"off", "optional", "required"};
+  w.line(2, "proxy_protocol", kProxyProtocols[static_cast<int>(l.proxy_protocol)]);
   w.line(2, "limits",
          fmt::format("{{line: {}, headers: {}, header_count: {}, body: {}, connections: {}, "
                      "requests: {}, body_rate: {}}}",

@@ -119,6 +119,8 @@ void write_upstream(Writer& w, const Upstream& u) {
   w.line(1, quote(u.name), "");
   w.line(2, "protocol", std::string{name_of(u.protocol)});
   if (u.protocol == Protocol::kFastcgi) write_fastcgi(w, u.fastcgi);
+  constexpr const char* kVersions[] = {"off", "v1", "v2"};
+  w.line(2, "proxy_protocol", kVersions[static_cast<int>(u.proxy_protocol)]);
   w.line(2, "endpoints", "[" + endpoints + "]");
   write_balance(w, u);
   write_health(w, u.health);

@@ -39,7 +39,13 @@ void read_listener(MapReader& map, Listener& into) {
       map.faults().add(item, network.error().detail);
     }
   }
-  map.choice("proxy_protocol", {"off"}, {"optional", "required"});
+  const int proxy = map.choice("proxy_protocol", {"off", "optional", "required"});
+  if (proxy >= 0) into.proxy_protocol = static_cast<ProxyProtocol>(proxy);
+  if (into.proxy_protocol == ProxyProtocol::kOptional && into.trusted_proxies.empty()) {
+    map.fault("proxy_protocol",
+              "optional means a header from trusted_proxies, and there are none; name them, or "
+              "write required");
+  }
   map.refuse("tls", "let the load balancer in front speak TLS");
   map.section("limits", [&into](MapReader& m) { read_limits(m, into.limits); });
   map.section("timeouts", [&into](MapReader& m) { read_timeouts(m, into.timeouts); });

@@ -95,6 +95,8 @@ void read_upstream(MapReader& map, Upstream& into) {
   if (map.has("fastcgi") && into.protocol != Protocol::kFastcgi && !is_told) {
     map.fault("fastcgi", "is for protocol: fastcgi; write that as well, or leave this out");
   }
+  const int proxy = map.choice("proxy_protocol", {"off", "v1", "v2"});
+  if (proxy >= 0) into.proxy_protocol = static_cast<ProxyVersion>(proxy);
   map.refuse("tls", "upstreams are called in plain text");
   read_endpoints(map, into.endpoints);
   read_balance(map, into);

@@ -138,6 +138,7 @@ struct Upstream {
   std::string name;
   Protocol protocol = Protocol::kHttp1;
   Fastcgi fastcgi;               // of protocol: fastcgi
+  ProxyVersion proxy_protocol = ProxyVersion::kOff;  // a connection for each request, then
   std::vector<EndpointSource> endpoints;
   Balance balance = Balance::kRoundRobin;
   HashKey hash;                  // of ring_hash

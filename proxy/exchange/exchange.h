@@ -26,6 +26,7 @@
 #include "proxy/exchange/retry.h"
 #include "proxy/exchange/services.h"
 #include "proxy/filter/chain.h"
+#include "proxy/net/proxy_header.h"
 #include "proxy/observe/record.h"
 
 namespace sluice::exchange {
@@ -50,6 +51,8 @@ struct ClientInfo {
   bool trusted = false;                              // the other end is one of trusted_proxies
   std::span<const config::Network> trusted_proxies;  // valid while start() runs
   uint64_t body_limit = 0;                           // limits.body of the listener
+  int descriptor = -1;                               // of the connection, to ask the kernel about
+  const net::ProxiedClient* proxied = nullptr;       // came by a PROXY header; outlives us
 };
 
 class Exchange final : public event::Deferred,
@@ -120,6 +123,7 @@ class Exchange final : public event::Deferred,
   void follow_accel(const AccelOrders& orders, http::ResponseHead& answered);
   // exchange_upstream.cc: the way to the application
   void make_wish();
+  std::string proxy_preface() const;
   void stick_to_endpoint(http::ResponseHead& head);
   bool begin_attempt();
   void count_failure(const Failure& failure);

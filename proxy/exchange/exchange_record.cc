@@ -27,6 +27,15 @@ void Exchange::record() {
   const http::Headers& headers = request_.headers;
   r.client = forwarded_.client;
   if (client_.trusted) r.peer = client_.address.view();
+  observe::ProxyWords words;
+  net::IpText hop;
+  if (client_.proxied != nullptr) {
+    const net::ProxyHeader& said = client_.proxied->header;
+    words = {said.vpc_endpoint, said.unique_id, said.authority, said.alpn, said.tls};
+    hop = client_.proxied->hop.ip_text();
+    r.peer = hop.view();
+    r.proxied = &words;
+  }
   r.method = request_.method;
   r.host = request_.authority;
   r.target = original_target_;

@@ -32,6 +32,7 @@ observe::RetryProof proof_of(Delivery delivery) {
 void Exchange::make_wish() {
   const config::Upstream& upstream = upstream_config();
   wish_.unsafe = !http::is_idempotent(request_.method);
+  wish_.preface = proxy_preface();
   if (upstream.balance == config::Balance::kRingHash) {
     const auto key = hash_key(upstream.hash, request_, forwarded_.client);
     wish_.has_key = key.has_value();
@@ -43,6 +44,19 @@ void Exchange::make_wish() {
   wish_.sticky = cluster_->find_endpoint([&upstream, value](const std::string& name) {
     return sticky_value(upstream.name, name) == value;
   });
+}
+
+// What the application's connection begins with, where it wants to know the client by the PROXY
+// protocol: the believed one. A port is known of one that called us, or the proxy that says so.
+std::string Exchange::proxy_preface() const {
+  const config::ProxyVersion version = upstream_config().proxy_protocol;
+  if (version == config::ProxyVersion::kOff) return {};
+  const bool is_caller = forwarded_.client == client_.address.view();
+  const auto client = net::ip_port_of(forwarded_.client, is_caller ? client_.port : 0);
+  const net::IpPort called = client_.proxied != nullptr
+                                 ? client_.proxied->header.destination
+                                 : net::SocketAddress::of_local(client_.descriptor).ip_port();
+  return net::write_proxy_header(version, client.value_or(net::IpPort{}), called);
 }
 
 // The client had no cookie, or one of another endpoint: it is told whose it is now.

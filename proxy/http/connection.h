@@ -104,6 +104,9 @@ class ClientConnection : public event::Deferred {
  public:
   // A stream for one request. Requires: no stream is leased (h1, uwsgi).
   virtual ClientStream& lease() = 0;
+  // What the connection begins with, before its first request: a PROXY header. Goes out with that.
+  // Requires: nothing was leased.
+  virtual void begin_with(std::string_view preface) = 0;
   // No stream leased, nothing unread, the other side has not closed.
   virtual bool is_idle() const = 0;
   virtual uint64_t requests() const = 0;  // leased so far

@@ -70,6 +70,11 @@ ClientStream& SerialClient::lease() {
   return *this;
 }
 
+void SerialClient::begin_with(std::string_view preface) {
+  SLUICE_ASSERT(requests_ == 0);
+  out_.append_copy(preface);
+}
+
 void SerialClient::hold_rest() {
   SLUICE_ASSERT(phase_ == Phase::kStream && sent_ == sent_before_);
   rest_held_ = true;
@@ -93,11 +98,13 @@ void SerialClient::send_head(const RequestHead& head) {
   if (head.body.is_unknown()) framing_ = BodyFraming::kChunked;
   if (head.body.kind == BodySize::Kind::kExact) framing_ = BodyFraming::kLength;
   reader_.begin(head);
+  const size_t preface = out_.size();
   if (auto written = write_head(head, out_); !written) {
     sending_ = Sending::kFailed;
     break_off(written.error());
   }
-  if (sending_ != Sending::kFailed && rest_held_) incomplete_ = sent_before_ + prelude(out_.size());
+  incomplete_ = sent_before_ + preface;
+  if (sending_ != Sending::kFailed && rest_held_) incomplete_ += prelude(out_.size() - preface);
 }
 
 void SerialClient::send_body(Chain&& bytes) {

@@ -23,6 +23,7 @@ class SerialClient : public ClientConnection,
                      private event::TimerEvents {
  public:
   ClientStream& lease() override;
+  void begin_with(std::string_view preface) override;
   bool is_idle() const override { return phase_ == Phase::kIdle; }
   uint64_t requests() const override { return requests_; }
   void hold_rest() override;

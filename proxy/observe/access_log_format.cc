@@ -21,10 +21,12 @@ constexpr size_t kMostUserAgent = 1024;
 constexpr size_t kMostHost = 512;
 constexpr size_t kMostName = 256;  // everything else
 constexpr size_t kNames = 12;
+constexpr size_t kMostProxyWord = 96;
+constexpr size_t kProxyFrame = 112;  // their keys and quotes
 // Keys, quotes, numbers, times, and the eight bytes a copy by words may write too far.
 constexpr size_t kFrame = 768;
 static_assert(kMostTarget + kMostReferer + kMostUserAgent + kMostHost + kNames * kMostName +
-                  kFrame <=
+                  5 * kMostProxyWord + kProxyFrame + kFrame <=
               AccessLogFormatter::kMostLine);
 
 constexpr size_t kWorstEscape = 6;  // \u00XX
@@ -211,6 +213,14 @@ constexpr uint64_t unsigned_code(int code) {
   return code < 0 ? 0 : static_cast<uint64_t>(code);
 }
 
+void proxy_fields(Pen& pen, const ProxyWords& words) {
+  text_field(pen, ",\"proxy_vpc_endpoint\":", words.vpc_endpoint, kMostProxyWord);
+  text_field(pen, ",\"proxy_unique_id\":", words.unique_id, kMostProxyWord);
+  text_field(pen, ",\"proxy_authority\":", words.authority, kMostProxyWord);
+  text_field(pen, ",\"proxy_alpn\":", words.alpn, kMostProxyWord);
+  text_field(pen, ",\"proxy_tls\":", words.tls, kMostProxyWord);
+}
+
 void quoted(Pen& pen, std::string_view text, size_t most) {
   pen.literal("\"");
   if (text.empty()) {
@@ -224,11 +234,17 @@ void quoted(Pen& pen, std::string_view text, size_t most) {
 }  // namespace
 
 size_t AccessLogFormatter::room_for(const Record& r) {
-  const size_t sent = r.client.size() + r.peer.size() + r.method.size() + r.host.size() +
-                      r.target.size() + r.protocol.size() + r.scheme.size() + r.request_id.size() +
-                      r.trace_id.size() + r.referer.size() + r.user_agent.size() + r.reason.size() +
-                      r.route.size() + r.upstream.size() + r.endpoint.size() + r.retried.size();
-  return sent > kMostLine ? kMostLine : std::min(kMostLine, kFrame + kWorstEscape * sent);
+  size_t frame = kFrame;
+  size_t sent = r.client.size() + r.peer.size() + r.method.size() + r.host.size() +
+                r.target.size() + r.protocol.size() + r.scheme.size() + r.request_id.size() +
+                r.trace_id.size() + r.referer.size() + r.user_agent.size() + r.reason.size() +
+                r.route.size() + r.upstream.size() + r.endpoint.size() + r.retried.size();
+  if (r.proxied != nullptr) {
+    frame += kProxyFrame;
+    sent += r.proxied->vpc_endpoint.size() + r.proxied->unique_id.size() +
+            r.proxied->authority.size() + r.proxied->alpn.size() + r.proxied->tls.size();
+  }
+  return sent > kMostLine ? kMostLine : std::min(kMostLine, frame + kWorstEscape * sent);
 }
 
 char* AccessLogFormatter::format(const Record& record, AccessLogFormat format, char* at) {
@@ -310,6 +326,7 @@ char* AccessLogFormatter::json(const Record& r, int milliseconds, char* at) cons
   text_field(pen, ",\"trace_id\":", r.trace_id);
   text_field(pen, ",\"referer\":", r.referer, kMostReferer);
   text_field(pen, ",\"user_agent\":", r.user_agent, kMostUserAgent);
+  if (r.proxied != nullptr) proxy_fields(pen, *r.proxied);
   if (pen.was_cut()) pen.literal(",\"truncated\":true");
   pen.literal("}\n");
   return pen.at();

@@ -18,8 +18,8 @@ using Labels = std::vector<ClientMetric::Label>;
 namespace {
 
 constexpr const char* kConnectionStateNames[] = {"new", "active", "idle", "closing"};
-constexpr const char* kConnectionEndNames[] = {"client", "answer",      "timeout",
-                                               "order",  "handed_over", "failed"};
+constexpr const char* kConnectionEndNames[] = {"client",      "answer", "timeout", "order",
+                                               "handed_over", "failed", "refused"};
 constexpr const char* kUpstreamConnectionStateNames[] = {"connecting", "active", "idle"};
 constexpr const char* kRetryProofNames[] = {"never_sent", "not_received", "ambiguous"};
 constexpr std::pair<EndpointState, const char*> kEndpointStateNames[] = {

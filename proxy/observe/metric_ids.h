@@ -41,8 +41,9 @@ enum class ConnectionEnd : uint8_t {
   kOrder,       // closed for a drain, or to make room
   kHandedOver,  // goes on in another process
   kFailed,      // could not be watched
+  kRefused,     // before anything was asked: what had to come first was wrong
 };
-constexpr uint8_t kConnectionEnds = 6;
+constexpr uint8_t kConnectionEnds = 7;
 
 enum class UpstreamConnectionState : uint8_t { kConnecting, kActive, kIdle };
 constexpr uint8_t kUpstreamConnectionStates = 3;

@@ -10,6 +10,15 @@
 
 namespace sluice::observe {
 
+// What a PROXY header said beside the address; empty where it said nothing.
+struct ProxyWords {
+  std::string_view vpc_endpoint;
+  std::string_view unique_id;
+  std::string_view authority;
+  std::string_view alpn;
+  std::string_view tls;
+};
+
 struct Record {
   // Who and what
   std::string_view client;  // believed address
@@ -23,6 +32,7 @@ struct Record {
   std::string_view trace_id;  // X-Amzn-Trace-Id, as sent
   std::string_view referer;
   std::string_view user_agent;
+  const ProxyWords* proxied = nullptr;  // null: the client's address came by no PROXY header
   // How it went
   int status = 0;             // sent to the client; 499: the client left before an answer
   std::string_view reason;    // why sluice answered itself or broke off; empty: all well
@@ -32,8 +42,8 @@ struct Record {
   int upstream_status = 0;
   uint32_t attempts = 0;
   std::string_view retried;  // by which proofs: "not_received,ambiguous"; empty: not at all
-  uint64_t bytes_in = 0;   // body
-  uint64_t bytes_out = 0;  // body
+  uint64_t bytes_in = 0;     // body
+  uint64_t bytes_out = 0;    // body
   // When; durations are negative when it never came to that
   WallTime started{};
   Duration total{0};

@@ -39,6 +39,7 @@ upstream::Question question_for(const config::Upstream& upstream) {
   upstream::Question question;
   question.protocol = upstream.protocol;
   question.fastcgi = upstream.fastcgi;
+  question.proxy_protocol = upstream.proxy_protocol;
   question.method = "HEAD";
   question.host = upstream.health.host;
   question.user_agent = "sluice-readiness";

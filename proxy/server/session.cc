@@ -16,7 +16,73 @@ Session::Session(WorkerListener& listener, const net::IpPort& client)
 
 Session::~Session() = default;
 
-bool Session::start(Fd fd, uint32_t requests) {
+bool Session::start(Fd fd) {
+  if (listener_.wants_proxy_header(client_)) return await_proxy_header(std::move(fd));
+  return open(std::move(fd), 0);
+}
+
+bool Session::resume(Fd fd, uint32_t requests, std::string_view proxied) {
+  net::ProxyHeader header;
+  if (!proxied.empty() &&
+      net::parse_proxy_header(proxied, header).state == net::ProxyVerdict::State::kWhole) {
+    believe(std::move(header), proxied);
+  }
+  return open(std::move(fd), requests);
+}
+
+// ---- the PROXY header ----
+
+bool Session::await_proxy_header(Fd fd) {
+  net::ProxyEvents& events = *this;
+  proxy_reader_ =
+      std::make_unique<net::ProxyReader>(listener_.loop(), listener_.proxy_terms(), events);
+  if (!proxy_reader_->start(std::move(fd))) return false;
+  enter(ConnectionState::kIdle);
+  return true;
+}
+
+void Session::on_proxy_begun() {
+  enter(ConnectionState::kActive);
+}
+
+void Session::on_proxy_header(Fd fd, net::ProxyHeader&& header, std::string_view wire) {
+  listener_.loop().defer_delete(std::move(proxy_reader_));  // on the stack: it called us
+  believe(std::move(header), wire);
+  if (!open(std::move(fd), 0)) listener_.on_session_over(*this);
+}
+
+void Session::on_no_proxy_header(net::ProxyEnd end, std::string_view reason) {
+  switch (end) {
+    case net::ProxyEnd::kFaulty: early_end_ = observe::ConnectionEnd::kRefused; break;
+    case net::ProxyEnd::kTooSlow:
+    case net::ProxyEnd::kSilent: early_end_ = observe::ConnectionEnd::kTimeout; break;
+    case net::ProxyEnd::kClosed: early_end_ = observe::ConnectionEnd::kClient; break;
+    case net::ProxyEnd::kOrdered: early_end_ = observe::ConnectionEnd::kOrder; break;
+  }
+  if (!reason.empty() && end == net::ProxyEnd::kOrdered) {
+    listener_.on_rejected(client_, {503, reason, {}, {}});
+  } else if (!reason.empty()) {
+    listener_.on_no_proxy_header(client_, reason);
+  }
+  listener_.on_session_over(*this);
+}
+
+// From here on the client is who the header names; what speaks of the socket itself changes
+// nothing.
+void Session::believe(net::ProxyHeader&& header, std::string_view wire) {
+  if (header.origin == net::ProxyHeader::Origin::kNone) return;
+  auto proxied = std::make_unique<net::ProxiedClient>();
+  proxied->hop = std::exchange(client_, header.source);
+  proxied->destination = header.destination.ip_text().view();
+  proxied->header = std::move(header);
+  proxied->wire = wire;
+  proxied_ = std::move(proxied);
+}
+
+// ---- what is spoken ----
+
+bool Session::open(Fd fd, uint32_t requests) {
+  descriptor_ = fd.get();
   auto transport = net::PlainTransport::make(listener_.loop(), std::move(fd));
   if (!transport) return false;
   http::ServerOwner& owner = *this;
@@ -39,9 +105,19 @@ void Session::enter(ConnectionState state) {
 http::ServerEvents& Session::on_request(http::ServerStream& stream, http::RequestHead&& head) {
   enter(ConnectionState::kActive);
   exchange::ExchangeOwner& owner = *this;
+  exchange::ClientInfo info = listener_.client_info(client_);
+  info.descriptor = descriptor_;
+  if (proxied_ != nullptr) {
+    info.proxied = proxied_.get();
+    // As our clients see it: where they called the proxy.
+    if (!proxied_->destination.empty()) {
+      info.local_address = proxied_->destination;
+      info.local_port = proxied_->header.destination.port;
+    }
+    head.secure = head.secure || proxied_->header.secure;
+  }
   auto made = std::make_unique<exchange::Exchange>(listener_.services(), listener_.generation(),
-                                                   listener_.client_info(client_), stream,
-                                                   std::move(head), owner);
+                                                   info, stream, std::move(head), owner);
   exchange::Exchange& exchange = *made;
   exchanges_.push_back(std::move(made));
   if (refusing_) {
@@ -72,7 +148,13 @@ void Session::on_exchange_over(exchange::Exchange& exchange) {
   exchanges_.erase(at);
 }
 
+bool Session::may_travel(size_t name) const {
+  if (connection_ == nullptr || idle_descriptor() < 0) return false;
+  return proxied_ == nullptr || name + 1 + proxied_->wire.size() <= Message{}.bytes.size();
+}
+
 void Session::close(std::string_view reason) {
+  if (proxy_reader_ != nullptr) return proxy_reader_->close(reason);
   if (exchanges_.empty()) return connection_->close(reason);
   // Each may end in there and leave exchanges_; it is deleted on a later tick only.
   std::vector<exchange::Exchange*> running;
@@ -81,7 +163,7 @@ void Session::close(std::string_view reason) {
 }
 
 observe::ConnectionEnd Session::end() const {
-  if (connection_ == nullptr) return observe::ConnectionEnd::kFailed;
+  if (connection_ == nullptr) return early_end_;
   switch (connection_->ending()) {
     case http::Ending::kOpen: return observe::ConnectionEnd::kHandedOver;
     case http::Ending::kClient: return observe::ConnectionEnd::kClient;

@@ -3,6 +3,8 @@
 // only.
 //
 //   accepted -> kNew -> kActive <-> kIdle -> (on_over) deleted
+//                └── a PROXY header is awaited (net/proxy_reader): kIdle, from its first byte on
+//                    kActive; then the same as without
 #pragma once
 
 #include <memory>
@@ -14,6 +16,7 @@
 #include "proxy/exchange/exchange.h"
 #include "proxy/http/connection.h"
 #include "proxy/net/address.h"
+#include "proxy/net/proxy_reader.h"
 
 namespace sluice::server {
 
@@ -22,25 +25,32 @@ class WorkerListener;
 class Session final : public event::Deferred,
                       public Recycled<Session>,
                       private http::ServerOwner,
+                      private net::ProxyEvents,
                       private exchange::ExchangeOwner {
  public:
   Session(WorkerListener& listener, const net::IpPort& client);
   ~Session() override;
 
-  // Requires: once, right after birth. False: the socket could not be watched.
-  // `requests`: what it carried in the process it comes from.
-  bool start(Fd fd, uint32_t requests = 0);
+  // Either, once, right after birth. False: the socket could not be watched.
+  bool start(Fd fd);
+  // `requests`: what it carried in the process it comes from; `proxied`: the PROXY header that it
+  // began with there, or nothing.
+  bool resume(Fd fd, uint32_t requests, std::string_view proxied);
   // Answers 503 to whatever is asked first, then closes: the ceiling of connections was reached.
   void refuse_first() { refusing_ = true; }
 
   // Connection: close with the next answer; idle connections stay (DESIGN, law 3).
-  void drain(bool draining) { connection_->drain(draining); }
+  void drain(bool draining) {
+    if (connection_ != nullptr) connection_->drain(draining);
+  }
   // Closes: an idle connection politely; a running exchange answers 503 if it still can, else it is
   // broken off; either is counted under the reason (static text).
   void close(std::string_view reason);
   observe::ConnectionEnd end() const;
   // See http::ServerConnection.
   int idle_descriptor() const { return connection_->idle_descriptor(); }
+  // Its successor can be told all that has to be known of it, beside a name of that size.
+  bool may_travel(size_t name) const;
   bool is_idle() const { return state_ == observe::ConnectionState::kIdle; }
 
  private:
@@ -50,17 +60,27 @@ class Session final : public event::Deferred,
   void on_idle(bool idle) override;
   void on_over() override;
   void on_exchange_over(exchange::Exchange& exchange) override;
+  void on_proxy_begun() override;
+  void on_proxy_header(Fd fd, net::ProxyHeader&& header, std::string_view wire) override;
+  void on_no_proxy_header(net::ProxyEnd end, std::string_view reason) override;
+  bool await_proxy_header(Fd fd);
+  void believe(net::ProxyHeader&& header, std::string_view wire);
+  bool open(Fd fd, uint32_t requests);
   void enter(observe::ConnectionState state);
 
   WorkerListener& listener_;
-  const net::IpPort client_;
+  net::IpPort client_;  // the socket's other end, or whom its PROXY header names
   observe::ConnectionState state_ = observe::ConnectionState::kNew;
+  observe::ConnectionEnd early_end_ = observe::ConnectionEnd::kFailed;  // without a connection_
   bool refusing_ = false;
+  int descriptor_ = -1;            // connection_'s
   uint32_t index_ = 0;             // in the listener's sessions
   Session* idle_next_ = nullptr;   // the listener's list of idle sessions
   Session** idle_prev_ = nullptr;  // the pointer that points here; null: not in it
+  std::unique_ptr<const net::ProxiedClient> proxied_;  // where client_ came by a PROXY header
   std::vector<std::unique_ptr<exchange::Exchange>> exchanges_;  // h1: one at most
   std::unique_ptr<http::ServerConnection> connection_;
+  std::unique_ptr<net::ProxyReader> proxy_reader_;  // before connection_, where it is asked for
 };
 
 }  // namespace sluice::server

@@ -116,14 +116,17 @@ void Succession::answer() {
 }
 
 void Succession::adopt(const Message& message, Fd with) {
+  const std::string_view text = message.text();
+  const std::string_view name = text.substr(0, text.find('\0'));
+  const std::string_view proxied = text.substr(std::min(name.size() + 1, text.size()));
   for (const auto& listener : house_.listeners.all()) {
-    if (listener->name != message.text()) continue;
+    if (listener->name != name) continue;
     net::IpPort client;
     client.ip = message.ip;
     client.port = message.port;
     turn_ = (turn_ + 1) % house_.workers.size();
     house_.workers[turn_]->adopt(listener, std::move(with), client,
-                                 static_cast<uint32_t>(message.number));
+                                 static_cast<uint32_t>(message.number), proxied);
     return;
   }
 }

@@ -57,7 +57,8 @@ enum class Word : uint16_t {
   kPredecessorGone,  //
   kCounters,         // with a memory file: observe::Metrics::take_increment()
   kListener,         // text: its configured address
-  kConnection,       // text: its listener; ip, port: the client; number: requests so far
+  kConnection,       // text: its listener, then zero and PROXY header if it began with one; ip,
+                     // port: of the socket's other end; number: requests so far
   kProven,           // every upstream has answered once: a successor need not find out again
 };
 

@@ -197,14 +197,15 @@ void Worker::hand_over(std::shared_ptr<const std::vector<std::string>> names, co
 }
 
 void Worker::adopt(std::shared_ptr<ListenerShared> listener, Fd fd, const net::IpPort& client,
-                   uint32_t requests) {
+                   uint32_t requests, std::string_view proxied) {
   // std::function copies: the descriptor is owned through a pointer on its way.
   auto owned = std::make_shared<Fd>(std::move(fd));
-  loop_->post([this, listener = std::move(listener), owned, client, requests] {
+  loop_->post([this, listener = std::move(listener), owned, client, requests,
+               header = std::string(proxied)] {
     for (const auto* all : {&listeners_, &retired_}) {
       for (const auto& mine : *all) {
         if (&mine->shared() == listener.get()) {
-          return mine->adopt(std::move(*owned), client, requests);
+          return mine->adopt(std::move(*owned), client, requests, header);
         }
       }
     }

@@ -57,7 +57,7 @@ class Worker final : private WorkerListenerOwner, private event::TimerEvents {
                  std::function<void()> done);
   // One that our predecessor gives us.
   void adopt(std::shared_ptr<ListenerShared> listener, Fd fd, const net::IpPort& client,
-             uint32_t requests);
+             uint32_t requests, std::string_view proxied);
   void close_idle();
   void close_all(std::string_view reason, std::function<void()> done);  // static text
   void stop();
@@ -90,7 +90,7 @@ class Worker final : private WorkerListenerOwner, private event::TimerEvents {
   std::vector<std::unique_ptr<WorkerListener>> listeners_;
   // No longer in the configuration: until let_go(), and until their last session ends.
   std::vector<std::unique_ptr<WorkerListener>> retired_;
-  std::atomic<size_t> sessions_{0};                       // written by the worker, twice a second
+  std::atomic<size_t> sessions_{0};  // written by the worker, twice a second
   event::Timer beat_;
   std::thread thread_;
 };

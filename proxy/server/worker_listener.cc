@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace sluice::server {
@@ -32,7 +33,8 @@ std::string_view limit_of(std::string_view reason) {
   if (reason == "request_line_too_long") return "line";
   if (reason == "headers_too_large") return "headers";
   if (reason == "too_many_headers") return "header_count";
-  if (reason == "header_timeout") return "header_timeout";
+  if (reason == "header_timeout" || reason == "proxy_header_timeout") return "header_timeout";
+  if (reason == "proxy_header_too_long") return "proxy_header";
   return {};
 }
 
@@ -137,19 +139,27 @@ void WorkerListener::hand_over(const Channel& line) {
   hand_over_ = std::make_unique<IdleHandOver>(*this, line);
 }
 
-void WorkerListener::adopt(Fd fd, const net::IpPort& client, uint32_t requests) {
+void WorkerListener::adopt(Fd fd, const net::IpPort& client, uint32_t requests,
+                           std::string_view proxied) {
   services_.observer.metrics().accepted(shared_->id);
   Session& session = add_session(client);
-  if (!session.start(std::move(fd), requests)) on_session_over(session);
+  if (!session.resume(std::move(fd), requests, proxied)) on_session_over(session);
 }
 
 WorkerListener::Given WorkerListener::give_idle(const Channel& line) {
   Session* session = idle_;
-  while (session != nullptr && session->idle_descriptor() < 0) session = session->idle_next_;
+  while (session != nullptr && !session->may_travel(shared_->name.size())) {
+    session = session->idle_next_;
+  }
   if (session == nullptr) return Given::kNone;
-  Message message(Word::kConnection, shared_->name, session->connection_->requests());
-  message.ip = session->client_.ip;
-  message.port = session->client_.port;
+  // The listener's name and, behind a zero, the PROXY header; one that does not fit keeps its
+  // connection here.
+  std::string text = shared_->name;
+  if (session->proxied_ != nullptr) text.append(1, '\0').append(session->proxied_->wire);
+  Message message(Word::kConnection, text, session->connection_->requests());
+  const net::IpPort hop = session->proxied_ != nullptr ? session->proxied_->hop : session->client_;
+  message.ip = hop.ip;
+  message.port = hop.port;
   switch (line.try_send(message, session->idle_descriptor())) {
     case Channel::Sent::kFull: return Given::kLater;
     case Channel::Sent::kGone: return Given::kGone;
@@ -161,15 +171,40 @@ WorkerListener::Given WorkerListener::give_idle(const Channel& line) {
 
 // ---- sessions ----
 
+bool WorkerListener::is_trusted(const net::IpPort& client) const {
+  return std::any_of(config_.trusted_proxies.begin(), config_.trusted_proxies.end(),
+                     [&client](const auto& network) { return network.contains(client.ip); });
+}
+
+bool WorkerListener::wants_proxy_header(const net::IpPort& client) const {
+  switch (config_.proxy_protocol) {
+    case config::ProxyProtocol::kOff: return false;
+    case config::ProxyProtocol::kOptional: return is_trusted(client);
+    case config::ProxyProtocol::kRequired: return true;
+  }
+  return false;
+}
+
+net::ProxyReader::Terms WorkerListener::proxy_terms() const {
+  return {config_.proxy_protocol == config::ProxyProtocol::kOptional, config_.timeouts.first_byte,
+          config_.timeouts.header};
+}
+
+void WorkerListener::on_no_proxy_header(const net::IpPort& client, std::string_view reason) {
+  on_rejected(client, {400, reason, {}, {}});
+  services_.log.limited(observe::Severity::kWarning, "proxy " + shared_->name,
+                        "listener " + shared_->name + ": a connection from " +
+                            std::string(client.ip_text().view()) +
+                            " was closed: " + std::string(reason));
+}
+
 exchange::ClientInfo WorkerListener::client_info(const net::IpPort& client) const {
   exchange::ClientInfo info;
   info.address = client.ip_text();
   info.port = client.port;
   info.local_address = shared_->local_address;
   info.local_port = shared_->local_port;
-  for (const config::Network& network : config_.trusted_proxies) {
-    info.trusted = info.trusted || network.contains(client.ip);
-  }
+  info.trusted = is_trusted(client);
   info.trusted_proxies = config_.trusted_proxies;
   info.body_limit = config_.limits.body.count;
   return info;

@@ -26,7 +26,7 @@ struct ListenerShared {
   }
 
   net::ListenSocket socket;  // closed by the control thread when all workers have let go
-  const std::string name;  // as configured; label in the metrics
+  const std::string name;    // as configured; label in the metrics
   const observe::ListenerId id;
   std::string bound;          // "127.0.0.1:41234"
   std::string local_address;  // the same without the port
@@ -71,7 +71,8 @@ class WorkerListener final : private net::AcceptEvents {
   // line outlives this.
   void hand_over(const Channel& line);
   // A client connection of our predecessor.
-  void adopt(Fd fd, const net::IpPort& client, uint32_t requests);
+  // `proxied`: the PROXY header it began with there, or nothing.
+  void adopt(Fd fd, const net::IpPort& client, uint32_t requests, std::string_view proxied);
   // Closes idle connections, those idle longest first; or all of them (Session::close).
   void close_idle(std::string_view reason);
   void close_all(std::string_view reason);
@@ -92,6 +93,10 @@ class WorkerListener final : private net::AcceptEvents {
                         observe::ConnectionState to);
   void on_session_over(Session& session);
   void on_rejected(const net::IpPort& client, const http::Rejection& rejection);
+  // Whether connections from there have to, or may, begin with a PROXY header; and how it is read.
+  bool wants_proxy_header(const net::IpPort& client) const;
+  net::ProxyReader::Terms proxy_terms() const;
+  void on_no_proxy_header(const net::IpPort& client, std::string_view reason);
 
   // -- for IdleHandOver --
   enum class Given : uint8_t { kNone, kOne, kLater, kGone };
@@ -101,6 +106,7 @@ class WorkerListener final : private net::AcceptEvents {
   void on_accepted(Fd fd, const net::SocketAddress& client) override;
   void on_accept_paused(const Error& error) override;
   bool make_room();
+  bool is_trusted(const net::IpPort& client) const;
   Session& add_session(const net::IpPort& client);
   void note_round_trip(int descriptor);
   void unlink_idle(Session& session);

@@ -6,6 +6,7 @@
 #include "proxy/http/fastcgi_client.h"
 #include "proxy/http/h1_client.h"
 #include "proxy/http/uwsgi_client.h"
+#include "proxy/net/proxy_header.h"
 
 namespace sluice::upstream {
 namespace {
@@ -45,6 +46,7 @@ void Inquiry::on_connected(std::unique_ptr<net::Transport> transport) {
   if (question_.connect_only) return conclude(InquiryResult::Kind::kAnswered);
   state_ = State::kAsking;
   http::ClientOwner& owner = *this;
+  const int descriptor = transport->descriptor();
   if (question_.protocol == config::Protocol::kUwsgi) {
     codec_ =
         std::make_unique<http::UwsgiClient>(std::move(transport), loop_.timers(), limits_, owner);
@@ -53,6 +55,11 @@ void Inquiry::on_connected(std::unique_ptr<net::Transport> transport) {
                                                    question_.fastcgi, owner);
   } else {
     codec_ = std::make_unique<http::H1Client>(std::move(transport), loop_.timers(), limits_, owner);
+  }
+  if (question_.proxy_protocol != config::ProxyVersion::kOff) {
+    codec_->begin_with(net::write_own_proxy_header(
+        question_.proxy_protocol, net::SocketAddress::of_local(descriptor).ip_port(),
+        endpoint_->address().ip_port()));
   }
   stream_ = &codec_->lease();
   stream_->set_events(*this);

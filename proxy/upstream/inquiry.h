@@ -23,6 +23,7 @@ class Inquiry;
 struct Question {
   config::Protocol protocol = config::Protocol::kHttp1;
   config::Fastcgi fastcgi;  // of protocol kFastcgi
+  config::ProxyVersion proxy_protocol = config::ProxyVersion::kOff;
   bool connect_only = false;
   std::string method = "GET";
   std::string target = "/";

@@ -91,7 +91,8 @@ void Pool::leave() {
 // K6: what is sent on a connection that the application has closed fails at once on a unix socket;
 // over TCP it is gone, and only for a moment after the last answer is a FIN on its way unlikely.
 bool Pool::has_idle_for(const Wish& wish) const {
-  if (wish.fresh || idle_.empty() || !is_usable(endpoint_->state())) return false;
+  if (wish.fresh || !wish.preface.empty() || idle_.empty() || !is_usable(endpoint_->state()))
+    return false;
   const Duration age = loop_.now() - idle_.back()->idle_since_;
   if (wish.unsafe && age >= limits_.unsafe_idle && !endpoint_->address().is_unix()) return false;
   return age < idle_limit();
@@ -207,8 +208,8 @@ void Pool::on_lease_over(PooledConnection& connection, bool reusable) {
   // One more at once for each answer: twice as many with each round.
   const bool answered = reusable || endpoint_->state() == EndpointState::kReady;
   if (window_ > 0 && !is_elder && answered) ++window_;
-  if (!reusable || spent || is_retired_ || limit == Duration{0} || idle_.size() >= limits_.spare ||
-      !is_usable(endpoint_->state())) {
+  if (!reusable || spent || connection.is_private_ || is_retired_ || limit == Duration{0} ||
+      idle_.size() >= limits_.spare || !is_usable(endpoint_->state())) {
     discard(connection);
   } else {
     count(UpstreamConnectionState::kActive, -1);
@@ -298,6 +299,10 @@ void Pool::discard_idle(size_t count) {
 }
 
 http::ClientStream& PooledConnection::lease(const Wish& wish) {
+  if (!wish.preface.empty()) {
+    is_private_ = true;
+    codec_->begin_with(wish.preface);
+  }
   http::ClientStream& stream = codec_->lease();
   if (wish.unsafe && !pool_->read_watch().is_blind()) codec_->hold_rest();
   return stream;

@@ -158,6 +158,7 @@ class PooledConnection final : public event::Deferred,
   const uint32_t age_;
   State state_ = State::kLeased;
   bool is_watched_ = false;  // by pool_->read_watch()
+  bool is_private_ = false;  // it began with one client's address: nobody else's request goes by it
   size_t index_ = 0;         // in pool_->all_
   TimePoint idle_since_{};
   std::unique_ptr<http::ClientConnection> codec_;

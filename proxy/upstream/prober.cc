@@ -28,6 +28,7 @@ Question question_of(const config::Upstream& upstream) {
   Question question;
   question.protocol = upstream.protocol;
   question.fastcgi = upstream.fastcgi;
+  question.proxy_protocol = upstream.proxy_protocol;
   question.connect_only = check.kind == config::HealthCheck::Kind::kTcp;
   question.method = check.method;
   question.target = check.path.empty() ? "/" : check.path;

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -43,6 +44,7 @@ struct Wish {
   uint64_t key = 0;                  // the hash of what ring_hash goes by
   const Endpoint* sticky = nullptr;  // preferred while usable
   uint64_t bytes = 0;                // it pins while it waits
+  std::string preface;  // a connection that begins with this, and is the client's alone; "": any
 };
 
 class Waiter {

@@ -63,6 +63,22 @@ TEST_CASE("access log: a small record is a small JSON line, empty fields left ou
         "\n");
 }
 
+TEST_CASE("access log: what a PROXY header said beside the address") {
+  Record record = small();
+  const ProxyWords nothing;
+  record.proxied = &nothing;
+  CHECK(line_of(record).find("proxy_") == std::string::npos);
+  const ProxyWords words{"vpce-1", "id\"", "shop.example", "h2", "TLSv1.3"};
+  record.proxied = &words;
+  CHECK(line_of(record).find(R"("proxy_vpc_endpoint":"vpce-1","proxy_unique_id":"id\"",)"
+                             R"("proxy_authority":"shop.example","proxy_alpn":"h2",)"
+                             R"("proxy_tls":"TLSv1.3"})") != std::string::npos);
+  const std::string most(128, '"');
+  const ProxyWords full{most, most, most, most, most};
+  record.proxied = &full;
+  CHECK(line_of(record).find("\"truncated\":true") != std::string::npos);
+}
+
 TEST_CASE("access log: a full record has every field in its place") {
   Record record = small();
   record.peer = "10.0.0.1";
