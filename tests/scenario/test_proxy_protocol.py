@@ -227,7 +227,7 @@ class In(Scenario):
                 text = f.read()
             port = sluice.address[1]
             with open(sluice.config_file, "w") as f:
-                f.write(text.replace("{ address: 127.0.0.1:0", "{ address: 127.0.0.1:0, " + REQUIRED))
+                f.write(text.replace("- { address: 127.0.0.1:0", "- { address: 127.0.0.1:0, " + REQUIRED))
             code, out, err = sluice.cli("reload")
             self.assertEqual(code, 0, out + err)
             self.assertEqual(sluice.address[1], port)
