@@ -39,6 +39,7 @@ struct Drain {
   Duration quiet = 3s;
   Duration max = 20s;
   Duration deadline = 28s;
+  Duration tunnels = 5s;         // over which they are ended, from the end of accepting on
   bool operator==(const Drain&) const = default;
 };
 

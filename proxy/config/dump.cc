@@ -39,9 +39,10 @@ void write_process(Writer& w, const Config& c) {
   w.line(1, "address", c.metrics.address ? quote(c.metrics.address->text) : "off");
   w.line(1, "buckets", fmt::format("[{}]", fmt::join(c.metrics.buckets, ", ")));
   w.line(0, "drain",
-         fmt::format("{{min: {}, quiet: {}, max: {}, deadline: {}}}", format_duration(c.drain.min),
-                     format_duration(c.drain.quiet), format_duration(c.drain.max),
-                     format_duration(c.drain.deadline)));
+         fmt::format("{{min: {}, quiet: {}, max: {}, deadline: {}, tunnels: {}}}",
+                     format_duration(c.drain.min), format_duration(c.drain.quiet),
+                     format_duration(c.drain.max), format_duration(c.drain.deadline),
+                     format_duration(c.drain.tunnels)));
   w.line(0, "access_log",
          fmt::format("{{format: {}, path: {}, buffer: {}}}",
                      kFormats[static_cast<int>(c.access_log.format)], quote(c.access_log.path),
@@ -160,6 +161,12 @@ void write_route(Writer& w, const Route& r) {
   if (r.action == Action::kUpstream) {
     w.line(2, "retry", fmt::format("{{methods: {}, idempotency_key: {}}}", list_of(r.retry.methods),
                                    on_off(r.retry.idempotency_key)));
+    const auto or_off = [](Duration time) {
+      return time > Duration{0} ? format_duration(time) : std::string("off");
+    };
+    w.line(2, "tunnel", fmt::format("{{idle: {}, max_age: {}, connections: {}}}",
+                                    or_off(r.tunnel.idle), or_off(r.tunnel.max_age),
+                                    r.tunnel.connections));
   }
   if (r.buffering) write_buffering(w, 2, *r.buffering);
   if (r.body) w.line(2, "body", format_bytes(*r.body));

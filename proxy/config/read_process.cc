@@ -87,6 +87,7 @@ void read_process(MapReader& map, Config& into) {
     m.duration("quiet", into.drain.quiet);
     m.duration("max", into.drain.max);
     m.duration("deadline", into.drain.deadline);
+    m.duration("tunnels", into.drain.tunnels);
   });
   map.section("access_log", [&into](MapReader& m) { read_access_log(m, into.access_log); });
   map.section("log", [&into](MapReader& m) { read_log(m, into.log); });

@@ -232,8 +232,13 @@ void read_forwarding(MapReader& map, const std::vector<Upstream>& upstreams, Rou
       m.misplaced(name, "it with the upstream: upstreams: { app: { retry: { attempts: 2 } } }");
     }
   });
+  map.section("tunnel", [&into](MapReader& m) {
+    m.duration("idle", into.tunnel.idle, 10ms, "off");
+    m.duration("max_age", into.tunnel.max_age, 10ms, "off");
+    m.number("connections", into.tunnel.connections, 1, 10'000'000);
+  });
   if (into.action == Action::kUpstream) return;
-  for (const auto* name : {"strip_prefix", "replace_prefix", "buffering", "retry"}) {
+  for (const auto* name : {"strip_prefix", "replace_prefix", "buffering", "retry", "tunnel"}) {
     if (map.has(name)) map.fault(name, "is for routes to an upstream; leave it out here");
   }
 }

@@ -67,6 +67,14 @@ struct RouteTimeouts {
   bool operator==(const RouteTimeouts&) const = default;
 };
 
+// Of the tunnels that an Upgrade (WebSocket) makes of this route's requests.
+struct Tunnel {
+  Duration idle = 10min;         // neither side says anything; 0: no limit
+  Duration max_age = 0s;         // less up to a tenth, by chance; 0: no limit
+  uint32_t connections = 10'000;  // open at once
+  bool operator==(const Tunnel&) const = default;
+};
+
 // What may be repeated after a failure that proves nothing, beside the idempotent methods.
 struct RouteRetry {
   std::vector<std::string> methods;
@@ -94,6 +102,7 @@ struct Route {
   Respond respond;
   RouteTimeouts timeouts;
   RouteRetry retry;
+  Tunnel tunnel;
   std::optional<Buffering> buffering;  // over the upstream's
   std::optional<Bytes> body;     // over the listener's limits.body
   std::vector<Filter> filters;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "proxy/base/assert.h"
+#include "proxy/exchange/tunnel.h"
 
 namespace sluice::exchange {
 
@@ -34,6 +35,7 @@ void Exchange::advance() {
       case Phase::kReceive: next = receive(); break;
       case Phase::kAttempt: next = attempt(); break;
       case Phase::kRelay: next = relay(); break;
+      case Phase::kPipe: next = tunnel(); break;
       case Phase::kFinish: next = finish(); break;
       case Phase::kOver: return;
     }
@@ -74,6 +76,7 @@ Exchange::Next Exchange::receive() {
     act();
     if (phase_ != Phase::kReceive) return Next::kGo;
   }
+  if (!request_.upgrade.empty() && upgrade_ == nullptr && !admit_tunnel()) return Next::kGo;
   if (!request_relay_) {
     const uint64_t most = route_->config->body ? route_->config->body->count : client_.body_limit;
     if (request_.body.length > most) {
@@ -113,6 +116,7 @@ bool Exchange::open_answer() {
     if (verdict == filter::Verdict::kContinue) break;
   }
   status_ = response_->status;
+  if (answer_state_ == AnswerState::kTheirs && status_ == 101) return begin_tunnel(), true;
   response_relay_.emplace(stream_, filters_, services_.spill, buffering_, services_.memory_ceiling);
   if (answer_state_ == AnswerState::kOurs) {
     if (attempt_ != nullptr) attempt_->abandon();
@@ -127,13 +131,14 @@ bool Exchange::open_answer() {
 
 Exchange::Next Exchange::relay() {
   if (!has_begun() && !open_answer()) return Next::kWait;
+  if (phase_ == Phase::kPipe) return Next::kGo;
   if (!response_relay_->source_ended() && !request_sent_) {
     pump_request();
     if (phase_ != Phase::kRelay) return Next::kGo;
   }
   const Flow flow = response_relay_->pump();
   const bool reads_upstream = attempt_ != nullptr && attempt_->is_leased();
-  if (reads_upstream && response_relay_->source_ended()) end_attempt();
+  if (reads_upstream && response_relay_->source_ended()) end_attempt(true);
   switch (flow) {
     case Flow::kDone: phase_ = Phase::kFinish; return Next::kGo;
     case Flow::kFailed: break_off(response_relay_->outcome()); return Next::kGo;
@@ -164,6 +169,10 @@ Exchange::Next Exchange::finish() {
 // ---- news ----
 
 void Exchange::on_broken(const Error& error) {
+  if (phase_ == Phase::kPipe) {
+    cut_tunnel(observe::TunnelEnd::kClientReset);
+    return advance();
+  }
   Outcome outcome = outcome_of_client(error);
   if (has_begun() && outcome.status == 408) outcome.reason = "client_send_timeout";
   if (outcome.status == 499 || has_begun()) {
@@ -176,7 +185,9 @@ void Exchange::on_broken(const Error& error) {
 
 void Exchange::on_timer(event::Timer& timer) {
   if (&timer == &deadline_) {
-    if (has_begun()) {
+    if (phase_ == Phase::kPipe) {
+      upgrade_->tunnel->on_time(services_.loop.now());
+    } else if (has_begun()) {
       break_off({504, "request_timeout"});
     } else {
       fail({504, "request_timeout"});
@@ -189,7 +200,12 @@ void Exchange::on_timer(event::Timer& timer) {
 
 void Exchange::abort(std::string_view reason) {
   if (phase_ == Phase::kOver) return;
-  fail({503, reason, 1});
+  if (phase_ == Phase::kPipe) {
+    if (upgrade_->tunnel->is_open()) reason_ = reason;  // else its end is under way, and polite
+    cut_tunnel(observe::TunnelEnd::kCut);
+  } else if (!end_event_stream()) {
+    fail({503, reason, 1});
+  }
   advance();
 }
 

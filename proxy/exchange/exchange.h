@@ -7,6 +7,7 @@
 //                │           │         │  ^ |      ^
 //                │           │         │  └─┘ retry│
 //                └───────────┴─────────┴───────────┘  an answer of our own (file, error, redirect)
+//   kRelay -> kPipe -> kFinish: a tunnel, behind 101 (exchange_tunnel.cc)
 //
 // Each phase is one function; advance() is the order of life. News (from the client's stream, the
 // attempt, the timer, a filter) only notes what it brought and calls advance().
@@ -14,46 +15,24 @@
 
 #include <memory>
 #include <optional>
-#include <span>
 
 #include "proxy/base/recycled.h"
 #include "proxy/event/timers.h"
 #include "proxy/exchange/answers.h"
 #include "proxy/exchange/attempt.h"
+#include "proxy/exchange/client_info.h"
+#include "proxy/exchange/exchange_owner.h"
 #include "proxy/exchange/forwarding.h"
 #include "proxy/exchange/generation.h"
 #include "proxy/exchange/relay.h"
 #include "proxy/exchange/retry.h"
 #include "proxy/exchange/services.h"
 #include "proxy/filter/chain.h"
-#include "proxy/net/proxy_header.h"
 #include "proxy/observe/record.h"
 
 namespace sluice::exchange {
 
-class Exchange;
-
-class ExchangeOwner {
- public:
-  // The last word of an exchange; it is still on the stack. `served`: the client has its answer.
-  virtual void on_exchange_over(Exchange& exchange) = 0;
-
- protected:
-  ~ExchangeOwner() = default;
-};
-
-// What the session knows of the connection; the exchange keeps a copy.
-struct ClientInfo {
-  net::IpText address;  // the other end, without port; empty: a unix socket
-  uint16_t port = 0;
-  std::string_view local_address;                    // ours; outlives the exchange
-  uint16_t local_port = 0;                           // of the listener; 0: a unix socket
-  bool trusted = false;                              // the other end is one of trusted_proxies
-  std::span<const config::Network> trusted_proxies;  // valid while start() runs
-  uint64_t body_limit = 0;                           // limits.body of the listener
-  int descriptor = -1;                               // of the connection, to ask the kernel about
-  const net::ProxiedClient* proxied = nullptr;       // came by a PROXY header; outlives us
-};
+struct Upgrade;  // exchange/tunnel.h
 
 class Exchange final : public event::Deferred,
                        public Recycled<Exchange>,
@@ -76,9 +55,12 @@ class Exchange final : public event::Deferred,
   }
   // The deadline of a drain passed: breaks off.
   void abort(std::string_view reason);
+  // A drain: its tunnel ends politely, a WebSocket from `at` on, any other at `last`.
+  void end_tunnel(TimePoint at, TimePoint last);
+  bool may_tunnel() const { return upgrade_ != nullptr; }  // asked for, or open
 
  private:
-  enum class Phase : uint8_t { kRoute, kFilter, kReceive, kAttempt, kRelay, kFinish, kOver };
+  enum class Phase : uint8_t { kRoute, kFilter, kReceive, kAttempt, kRelay, kPipe, kFinish, kOver };
   enum class Next : uint8_t { kGo, kWait };
   // kNone <-> kTheirs (an upstream's) or kOurs -> kBegun (its head went out: from here on errors
   // can only cut); any -> kBroken (the stream was reset: nothing more is said to the client).
@@ -90,6 +72,7 @@ class Exchange final : public event::Deferred,
   Next receive();
   Next attempt();
   Next relay();
+  Next tunnel();
   Next finish();
 
   // -- news --
@@ -133,11 +116,16 @@ class Exchange final : public event::Deferred,
   void go_on();
   void send_request();
   bool pump_request();
-  void end_attempt();
+  void end_attempt(bool well);
   bool retry(const Failure& failure, bool is_late);
   std::optional<Duration> pause_to_retry(const RetryQuestion& question);
   void fail_upstream(const Failure& failure);
   void note_failure(const Failure& failure, const Outcome& outcome);
+  // exchange_tunnel.cc
+  bool admit_tunnel();
+  void begin_tunnel();
+  void cut_tunnel(observe::TunnelEnd why);
+  bool end_event_stream();
   // answers and endings
   void set_answer_state(AnswerState next);
   bool has_begun() const { return answer_state_ == AnswerState::kBegun; }
@@ -184,6 +172,7 @@ class Exchange final : public event::Deferred,
   bool buffers_response_ = true;
   std::optional<ResponseRelay> response_relay_;
   Chain local_body_;
+  std::unique_ptr<Upgrade> upgrade_;  // null where none was asked for
   int status_ = 0;
   int upstream_status_ = 0;
   std::string_view reason_;

@@ -45,6 +45,8 @@ void Exchange::take_upstream(size_t index) {
   if (config::is_cgi(upstream_config().protocol) && request_.body.is_unknown()) {
     buffering_.request = true;
   }
+  // Only there an answer can open a tunnel.
+  if (upstream_config().protocol != config::Protocol::kHttp1) request_.upgrade = {};
   make_wish();
   request_.target = route::rewrite_target(*found_, request_, request_.headers.arena());
 }

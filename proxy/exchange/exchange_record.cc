@@ -1,5 +1,6 @@
 // What is remembered of an exchange: the last thing it does.
 #include "proxy/exchange/exchange.h"
+#include "proxy/exchange/tunnel.h"
 
 namespace sluice::exchange {
 
@@ -17,6 +18,7 @@ std::string_view limit_of(std::string_view reason) {
   if (reason == "client_timeout") return "timeouts.body";
   if (reason == "client_send_timeout") return "timeouts.send";
   if (reason == "request_timeout") return "timeouts.request";
+  if (reason == "tunnel_connections") return "tunnel.connections";
   return {};
 }
 
@@ -65,6 +67,11 @@ void Exchange::record() {
   }
   r.bytes_in = request_relay_ ? request_relay_->size() : 0;
   r.bytes_out = response_relay_ ? response_relay_->given() : 0;
+  if (upgrade_ != nullptr && upgrade_->tunnel) {
+    r.bytes_in += upgrade_->tunnel->received();
+    r.bytes_out += upgrade_->tunnel->sent();
+    r.tunnel = observe::name_of(upgrade_->tunnel->ending());
+  }
   r.started = began_wall_;
   r.total = services_.loop.now() - began_;
   services_.observer.finished(r, route_id);

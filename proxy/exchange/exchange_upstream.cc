@@ -167,6 +167,14 @@ void Exchange::on_interim(http::ResponseHead&& head) {
 }
 
 void Exchange::on_head(http::ResponseHead&& head) {
+  if (head.status != 101) {
+    upgrade_.reset();
+  } else if (!request_sent_) {
+    // RFC 9110 §7.8: not before the request was received.
+    fail_upstream(attempt_->failure(
+        {ErrorCode::kMalformed, Side::kUpstream, "101 before the request was whole"}));
+    return advance();
+  }
   first_byte_ = services_.loop.now() - attempt_->leased_at();
   request_relay_->forget();
   upstream_status_ = head.status;
@@ -185,12 +193,17 @@ void Exchange::on_head(http::ResponseHead&& head) {
   advance();
 }
 
-// The answer is read to its end: the application's worker is free, however slow the client.
-void Exchange::end_attempt() {
+// The answer is read to its end: the application's worker is free, however slow the client. Or
+// nobody waits for the rest of it.
+void Exchange::end_attempt(bool well) {
   upstream_total_ = services_.loop.now() - attempt_->leased_at();
   services_.observer.metrics().on_upstream_done(last_lease_.endpoint->id(), upstream_status_,
                                                 upstream_total_);
-  attempt_->finish();
+  if (well) {
+    attempt_->finish();
+  } else {
+    attempt_->abandon();
+  }
   log_remarks();
 }
 
@@ -198,6 +211,10 @@ void Exchange::end_attempt() {
 
 void Exchange::on_attempt_failed(const Failure& failure) {
   log_remarks();
+  if (phase_ == Phase::kPipe) {
+    cut_tunnel(observe::TunnelEnd::kUpstreamReset);
+    return advance();
+  }
   count_failure(failure);
   if (has_begun()) {
     note_failure(failure, outcome_of_upstream(failure.stage, failure.error));

@@ -176,6 +176,13 @@ Flow ResponseRelay::pump_upstream() {
   return Flow::kYields;
 }
 
+void ResponseRelay::end_source() {
+  upstream_ = nullptr;
+  if (!filters_.changes_response_body()) return;
+  Chain rest;
+  if (filters_.on_response_body(rest, true)) give(std::move(rest));
+}
+
 Flow ResponseRelay::pump_local() {
   if (local_.empty() || !client_has_room()) return Flow::kWaitsForSink;
   if (!filters_.needs_memory()) {

@@ -68,6 +68,8 @@ class ResponseRelay {
   // stream can be given back already: source_ended().
   Flow pump();
   bool source_ended() const { return upstream_ == nullptr; }
+  // The body ends here, whatever else would come.
+  void end_source();
   // Nothing of the body was given to the client, and more would come (a fault can still be
   // answered).
   uint64_t given() const { return given_; }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "proxy/config/config.h"
+#include "proxy/exchange/tunnel.h"
 #include "proxy/filter/registry.h"
 #include "proxy/observe/metrics.h"
 #include "proxy/route/table.h"
@@ -24,6 +25,7 @@ struct RouteEntry {
   size_t upstream = 0;  // index in Snapshot::upstreams (action upstream)
   size_t fallback = 0;  // the same, of static.fallback
   observe::RouteId id;
+  std::shared_ptr<TunnelCount> tunnels;  // that are open; the same for the same name
 };
 
 struct Snapshot {

@@ -264,13 +264,31 @@ HeadResult<void> settle_expect(RequestHead& head, const Census& census) {
   return {};
 }
 
-// Only a WebSocket's opening (RFC 6455 §4.1) is passed on; any other offer may be ignored (RFC 9110
-// §7.8), and h2c must be, or requests would pass us unseen inside it.
+// Requests would pass us unseen inside of it: h2c (RFC 7540 §3.2), TLS (RFC 2817), HTTP itself.
+bool carries_http(std::string_view protocol) {
+  for (const std::string_view name : {"h2c", "h2", "h3", "http", "https", "tls", "ssl"}) {
+    if (iequals(protocol, name)) return true;
+  }
+  return false;
+}
+
+// RFC 6455 §4.1; what the field's value should be is for the server to say.
+bool opens_websocket(const RequestHead& head) {
+  return head.is("GET") && head.body.is_none() && !head.headers.get("Sec-WebSocket-Key").empty();
+}
+
+// One protocol, "name" or "name/version". Any other offer may be ignored (RFC 9110 §7.8): a list, a
+// WebSocket that cannot become one, what must not pass.
 void settle_upgrade(RequestHead& head, const Census& census, const Options& options) {
-  if (head.version != Version::kHttp11 || !options.upgrade || !head.is("GET")) return;
-  if (!head.body.is_none() || census.upgrade != 1) return;
+  if (head.version != Version::kHttp11 || !options.upgrade || census.upgrade != 1) return;
+  if (head.is("HEAD") || head.is("TRACE")) return;
   const std::string_view offered = head.headers.get(HeaderId::kUpgrade);
-  if (iequals(offered, "websocket")) head.upgrade = offered;
+  const size_t slash = offered.find('/');
+  const std::string_view name = offered.substr(0, slash);
+  if (!is_token(name) || carries_http(name)) return;
+  if (slash != std::string_view::npos && !is_token(offered.substr(slash + 1))) return;
+  if (iequals(offered, "websocket") && !opens_websocket(head)) return;
+  head.upgrade = offered;
 }
 
 // -- authority --

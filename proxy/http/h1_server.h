@@ -92,6 +92,8 @@ class H1Server final : public ServerConnection,
 
   // Leaving.
   bool write_out();
+  void begin_tunnel(const ResponseHead& head);
+  void end_tunnel_sending();
   void settle();
   bool discard_body();
   void next_request();

@@ -12,7 +12,8 @@
 namespace sluice::http {
 
 struct H1Server::Request : Recycled<H1Server::Request> {
-  enum class Sending : uint8_t { kHead, kBody, kEnd };
+  // kShut: of a tunnel, our FIN is out.
+  enum class Sending : uint8_t { kHead, kBody, kEnd, kShut };
   // kWanted: read_body() said kBlocked, on_readable() is owed. Only then the client's clock runs.
   enum class Receiving : uint8_t { kBody, kWanted, kEnd, kBroken };
 
@@ -43,6 +44,7 @@ struct H1Server::Request : Recycled<H1Server::Request> {
   bool close = false;          // the connection ends with this answer
   bool begun = false;          // kProtocol is out: the next head begins behind it
   bool client_closes = false;  // the client said so first: it sends nothing more
+  bool tunnel = false;         // 101 was sent: no longer HTTP
 
   bool is_received() const { return receiving == Receiving::kEnd; }
 };

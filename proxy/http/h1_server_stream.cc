@@ -8,6 +8,7 @@
 #include "proxy/http/h1_server.h"
 #include "proxy/http/h1_server_request.h"
 #include "proxy/http/head_writer.h"
+#include "proxy/http/keep_alive.h"
 
 namespace sluice::http {
 namespace {
@@ -59,6 +60,7 @@ void H1Server::send_head(const ResponseHead& head) {
   Request& r = *request_;
   SLUICE_ASSERT(r.sending == Request::Sending::kHead);
   r.sending = Request::Sending::kBody;
+  if (head.status == 101 && !head.upgrade.empty()) return begin_tunnel(head);
   if (r.to_head || is_bodyless(head.status) || head.body.is_none()) {
     r.framing = BodyFraming::kNone;
   } else if (!head.body.is_unknown()) {
@@ -83,6 +85,24 @@ void H1Server::send_head(const ResponseHead& head) {
   wire.to_head = r.to_head;
   wire.begun = std::exchange(r.begun, false);
   write_response_head(head, wire, http_date(timers_.now()), r.out);
+}
+
+// RFC 9110 §7.8: behind this head the connection speaks another protocol, both ways, to its end.
+void H1Server::begin_tunnel(const ResponseHead& head) {
+  Request& r = *request_;
+  SLUICE_ASSERT(r.is_received() || r.receiving == Request::Receiving::kBroken);
+  r.tunnel = true;
+  r.framing = BodyFraming::kUntilClose;
+  r.close = true;
+  r.client_closes = false;  // it goes on sending
+  if (r.is_received()) {
+    r.decoder = BodyDecoder(BodyFraming::kUntilClose, 0, {});
+    r.receiving = Request::Receiving::kBody;
+  }
+  WireFraming wire;
+  wire.begun = std::exchange(r.begun, false);
+  write_response_head(head, wire, http_date(timers_.now()), r.out);
+  keep_alive(transport_->descriptor());
 }
 
 void H1Server::send_body(Chain&& bytes) {
@@ -120,8 +140,16 @@ void H1Server::send_end(Headers&& trailers) {
 }
 
 void H1Server::flush() {
-  if (write_out()) return;
+  if (write_out()) return end_tunnel_sending();
   break_off({ErrorCode::kReset, Side::kClient, "connection lost while sending"});
+}
+
+// A half-close, as soon as all before it is with the kernel.
+void H1Server::end_tunnel_sending() {
+  Request& r = *request_;
+  if (!r.tunnel || r.sending != Request::Sending::kEnd || !r.out.empty()) return;
+  r.sending = Request::Sending::kShut;
+  transport_->shutdown_write();
 }
 
 // False when the connection failed.
@@ -137,7 +165,7 @@ bool H1Server::write_out() {
     return false;
   }
   r.blocked = !r.out.empty();
-  if (r.blocked) {
+  if (r.blocked && (!r.tunnel || phase_ != Phase::kStream)) {
     r.send_deadline = timers_.now() + limits_.send;
     watch();
   }
@@ -190,6 +218,10 @@ BodyRead H1Server::read_body(Chain& into, uint64_t most) {
       case net::Io::State::kOk: break;
       case net::Io::State::kBlocked: return wait_for_body();
       case net::Io::State::kEnd:
+        if (r.decoder.on_end()) {  // a tunnel's
+          r.receiving = Request::Receiving::kEnd;
+          return BodyRead::kEnd;
+        }
         break_off({ErrorCode::kClosed, Side::kClient, "closed within the body"});
         return BodyRead::kBroken;
       case net::Io::State::kFailed:
@@ -217,6 +249,7 @@ BodyRead H1Server::wait_for_body() {
   r.receiving = Request::Receiving::kWanted;
   r.in.rest();
   r.waiting_since = timers_.now();
+  if (r.tunnel) return BodyRead::kBlocked;
   deadline_ = timers_.now() + limits_.body;
   if (limits_.body_rate > 0) {
     const std::chrono::duration<double> due(static_cast<double>(r.received) /
@@ -279,6 +312,10 @@ void H1Server::finish() {
   r.events = nullptr;
   r.news.reset();
   phase_ = Phase::kFinish;
+  if (r.tunnel && r.blocked) {
+    r.send_deadline = timers_.now() + limits_.send;
+    watch();
+  }
   settle();
 }
 

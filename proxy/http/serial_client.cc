@@ -11,6 +11,7 @@
 
 #include "proxy/base/assert.h"
 #include "proxy/http/head_writer.h"
+#include "proxy/http/keep_alive.h"
 
 namespace sluice::http {
 namespace {
@@ -116,6 +117,7 @@ void SerialClient::send_body(Chain&& bytes) {
     out_.append_copy("\r\n");
     return;
   }
+  if (is_tunnel()) return out_.append(std::move(bytes));
   // Never more than was promised: it would be taken for the next request.
   if (bytes.size() > unsent_length_) bytes = bytes.take_front(unsent_length_);
   unsent_length_ -= bytes.size();
@@ -154,7 +156,14 @@ bool SerialClient::write_prelude() {
 }
 
 void SerialClient::flush() {
-  if (blocked_ || out_.empty() || sending_ == Sending::kFailed) return;
+  if (!blocked_ && !out_.empty() && sending_ != Sending::kFailed) write_out();
+  // A half-close, as soon as all before it is with the kernel.
+  if (!is_tunnel() || sending_ != Sending::kEnd || !out_.empty()) return;
+  sending_ = Sending::kShut;
+  transport_->shutdown_write();
+}
+
+void SerialClient::write_out() {
   if (rest_held_ && !write_prelude()) return;
   const net::Io io = transport_->write(out_);
   sent_ += io.count;
@@ -169,10 +178,11 @@ void SerialClient::flush() {
       heads_due_ = true;
       later();
     }
+    if (is_tunnel() && receiving_ == Receiving::kEnd) lose_tunnel();
     return;
   }
   blocked_ = !out_.empty();
-  if (!blocked_) return;
+  if (!blocked_ || is_tunnel()) return;
   send_deadline_ = timers_.now() + limits_.send;
   watch();
 }
@@ -190,6 +200,9 @@ BodyRead SerialClient::read_body(Chain& into, uint64_t most) {
   const BodyRead read = reader_.read_body(*transport_, into, most);
   if (read == BodyRead::kBroken) {
     break_off(reader_.error());
+  } else if (read == BodyRead::kEnd && is_tunnel() && sending_ == Sending::kFailed) {
+    lose_tunnel();
+    return BodyRead::kBroken;
   } else {
     receiving_ = read == BodyRead::kEnd       ? Receiving::kEnd
                  : read == BodyRead::kBlocked ? Receiving::kWanted
@@ -225,11 +238,26 @@ void SerialClient::read_heads() {
       case ResponseReader::Step::kInterim: events_->on_interim(std::move(head)); break;
       case ResponseReader::Step::kHead:
         receiving_ = Receiving::kBody;
+        if (head.status == 101) begin_tunnel();
         events_->on_head(std::move(head));
         return;
       case ResponseReader::Step::kBroken: return break_unanswered(reader_.error());
     }
   }
+}
+
+// Sending begins anew; the reader has seen to the other way. A body that the other side did not
+// wait for stays cut: whoever relays finds that out.
+void SerialClient::begin_tunnel() {
+  if (sending_ == Sending::kEnd) sending_ = Sending::kBody;
+  framing_ = BodyFraming::kUntilClose;
+  send_deadline_ = TimePoint::max();
+  keep_alive(transport_->descriptor());
+}
+
+// It takes nothing more. What it had still said was read before: a RST may hide behind a FIN.
+void SerialClient::lose_tunnel() {
+  break_off({ErrorCode::kReset, Side::kUpstream, "connection lost while sending"});
 }
 
 void SerialClient::break_unanswered(Error error) {

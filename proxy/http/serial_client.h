@@ -54,7 +54,8 @@ class SerialClient : public ClientConnection,
 
  private:
   enum class Phase : uint8_t { kIdle, kStream, kOver };
-  enum class Sending : uint8_t { kHead, kBody, kEnd, kFailed };
+  // kShut: of a tunnel, our FIN is out.
+  enum class Sending : uint8_t { kHead, kBody, kEnd, kShut, kFailed };
   // kWanted: read_body() said kBlocked, on_readable() is owed.
   enum class Receiving : uint8_t { kHead, kBody, kWanted, kEnd, kBroken };
 
@@ -77,6 +78,11 @@ class SerialClient : public ClientConnection,
   void on_timer(event::Timer& timer) override;
 
   bool write_prelude();
+  void write_out();
+  void begin_tunnel();
+  void lose_tunnel();
+  // 101 has come: no longer HTTP.
+  bool is_tunnel() const { return framing_ == BodyFraming::kUntilClose; }
   void read_heads();
   void look_at_idle();
   void break_off(Error error);

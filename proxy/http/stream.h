@@ -4,6 +4,11 @@
 //   sending:    head -> body* -> end          receiving:  head -> (body*) -> end
 //   either side may break off:  on_broken     we may break off:  reset()
 //
+// A tunnel (RFC 9110 §7.8): a request's head offers one by `upgrade`, an answer's head with status
+// 101 and `upgrade` opens it, whatever this is called on the wire. From then on both bodies begin
+// anew as the tunnel's bytes: send_end() is a half-close, kEnd the other side's. The codec watches
+// no deadline there. Requires: the request was received and sent whole; a HEAD offers none.
+//
 // Sending only queues; flush() moves the queue towards the socket, so that head, body and end cost
 // one write. Receiving is pulled: on_readable() says that read_body() has something, which is taken
 // until it says kBlocked. Nothing is read from the socket that nobody asked for.

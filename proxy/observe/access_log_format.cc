@@ -21,12 +21,13 @@ constexpr size_t kMostUserAgent = 1024;
 constexpr size_t kMostHost = 512;
 constexpr size_t kMostName = 256;  // everything else
 constexpr size_t kNames = 12;
+constexpr size_t kMostTunnel = 32;  // with its key
 constexpr size_t kMostProxyWord = 96;
 constexpr size_t kProxyFrame = 112;  // their keys and quotes
 // Keys, quotes, numbers, times, and the eight bytes a copy by words may write too far.
 constexpr size_t kFrame = 768;
 static_assert(kMostTarget + kMostReferer + kMostUserAgent + kMostHost + kNames * kMostName +
-                  5 * kMostProxyWord + kProxyFrame + kFrame <=
+                  kMostTunnel + 5 * kMostProxyWord + kProxyFrame + kFrame <=
               AccessLogFormatter::kMostLine);
 
 constexpr size_t kWorstEscape = 6;  // \u00XX
@@ -238,7 +239,8 @@ size_t AccessLogFormatter::room_for(const Record& r) {
   size_t sent = r.client.size() + r.peer.size() + r.method.size() + r.host.size() +
                 r.target.size() + r.protocol.size() + r.scheme.size() + r.request_id.size() +
                 r.trace_id.size() + r.referer.size() + r.user_agent.size() + r.reason.size() +
-                r.route.size() + r.upstream.size() + r.endpoint.size() + r.retried.size();
+                r.route.size() + r.upstream.size() + r.endpoint.size() + r.tunnel.size() +
+                r.retried.size();
   if (r.proxied != nullptr) {
     frame += kProxyFrame;
     sent += r.proxied->vpc_endpoint.size() + r.proxied->unique_id.size() +
@@ -314,6 +316,7 @@ char* AccessLogFormatter::json(const Record& r, int milliseconds, char* at) cons
   if (r.upstream_status > 0)
     number_field(pen, ",\"upstream_status\":", unsigned_code(r.upstream_status));
   if (r.attempts > 0) number_field(pen, ",\"attempts\":", r.attempts);
+  text_field(pen, ",\"tunnel\":", r.tunnel);
   text_field(pen, ",\"retried\":", r.retried);
   number_field(pen, ",\"bytes_in\":", r.bytes_in);
   number_field(pen, ",\"bytes_out\":", r.bytes_out);

@@ -1,6 +1,7 @@
 #include "proxy/observe/collector.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <map>
 #include <string_view>
@@ -152,6 +153,7 @@ std::vector<MetricFamily> Collector::counted() const {
   Families out;
   collect_requests(out);
   collect_drops(out);
+  collect_tunnels(out);
   collect_listeners(out);
   collect_upstreams(out);
   collect_endpoints(out);
@@ -238,6 +240,36 @@ void Collector::collect_drops(Families& out) const {
       family("sluice_limit_hits_total", "Times a ceiling was met.", MetricType::Counter);
   add_reasons(limits, "limit", &WorkerMetrics::limits_);
   keep(out, std::move(limits));
+}
+
+void Collector::collect_tunnels(Families& out) const {
+  int64_t open = 0;
+  uint64_t received = 0;
+  uint64_t sent = 0;
+  std::array<uint64_t, kTunnelEnds> ends{};
+  for (const auto& worker : metrics_.workers_) {
+    open += worker->tunnels_.get();
+    received += worker->tunnel_received_.get();
+    sent += worker->tunnel_sent_.get();
+    for (size_t how = 0; how < kTunnelEnds; ++how) ends[how] += worker->tunnels_ended_[how].get();
+  }
+  single_gauge(out, "sluice_tunnels", "Open tunnels: WebSockets and other upgrades.",
+               as_double(open));
+  MetricFamily ended = family("sluice_tunnels_ended_total",
+                              "Tunnels that are over, by how they ended.", MetricType::Counter);
+  for (size_t how = 0; how < kTunnelEnds; ++how) {
+    const std::string name(name_of(static_cast<TunnelEnd>(how)));
+    if (ends[how] > 0) add_counter(ended, {{"by", name}}, as_double(ends[how]));
+  }
+  keep(out, std::move(ended));
+  if (received + sent == 0) return;
+  MetricFamily& bytes =
+      out.emplace_back(family("sluice_tunnel_bytes_total",
+                              "Bytes that came through tunnels, from the client (in) "
+                              "and from the upstream (out).",
+                              MetricType::Counter));
+  add_counter(bytes, {{"direction", "in"}}, as_double(received));
+  add_counter(bytes, {{"direction", "out"}}, as_double(sent));
 }
 
 void Collector::collect_listeners(Families& out) const {

@@ -34,6 +34,7 @@ class Collector final : public prometheus::Collectable {
 
   void collect_requests(Families& out) const;
   void collect_drops(Families& out) const;
+  void collect_tunnels(Families& out) const;
   void collect_listeners(Families& out) const;
   void collect_upstreams(Families& out) const;
   void collect_endpoints(Families& out) const;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 namespace sluice::observe {
 
@@ -61,6 +62,25 @@ enum class EndpointState : uint8_t {
   kHolding,
   kDraining,
 };
+
+// How a tunnel ended: by whom, or for what we ended it.
+enum class TunnelEnd : uint8_t {
+  kClient,         // its Close frame or FIN came first
+  kUpstream,       // the same
+  kClientReset,    // lost
+  kUpstreamReset,  // the same
+  kIdle,           // tunnel.idle
+  kMaxAge,         // tunnel.max_age
+  kDrain,          // politely
+  kCut,            // the deadline of a drain found it open
+};
+constexpr uint8_t kTunnelEnds = 8;
+
+constexpr std::string_view name_of(TunnelEnd end) {
+  constexpr std::string_view kNames[kTunnelEnds] = {
+      "client", "upstream", "client_reset", "upstream_reset", "idle", "max_age", "drain", "cut"};
+  return kNames[static_cast<uint8_t>(end)];
+}
 
 enum class DrainState : uint8_t { kServing, kAnnouncing, kFinishing };
 

@@ -41,6 +41,7 @@ struct Record {
   std::string_view endpoint;  // of the last attempt
   int upstream_status = 0;
   uint32_t attempts = 0;
+  std::string_view tunnel;   // how it ended; empty: there was none
   std::string_view retried;  // by which proofs: "not_received,ambiguous"; empty: not at all
   uint64_t bytes_in = 0;     // body
   uint64_t bytes_out = 0;    // body

@@ -66,6 +66,17 @@ class WorkerMetrics {
   // A ceiling was met, whether or not it cost somebody a request ("headers", "connections").
   void limit_hit(std::string_view limit) { limits_.add(limit); }
 
+  // Of requests that became tunnels; `received` from the client, `sent` to it.
+  void tunnel_opened() { tunnels_.add(1); }
+  void tunnel_ended(TunnelEnd how) {
+    tunnels_.add(-1);
+    tunnels_ended_[static_cast<size_t>(how)].add();
+  }
+  void tunnel_bytes(uint64_t received, uint64_t sent) {
+    tunnel_received_.add(received);
+    tunnel_sent_.add(sent);
+  }
+
   // Towards upstreams. One attempt: code 0 when no answer came.
   void on_upstream_done(EndpointId endpoint, int code, Duration took);
   void connected(EndpointId endpoint, bool well);
@@ -92,6 +103,10 @@ class WorkerMetrics {
   Count requests_;
   Count unserved_;  // of them those with a reason
   Gauge buffered_bytes_;
+  Gauge tunnels_;
+  std::array<Count, kTunnelEnds> tunnels_ended_;
+  Count tunnel_received_;
+  Count tunnel_sent_;
   CellTable<RouteCell> routes_;
   CellTable<UpstreamCell> upstreams_;
   CellTable<EndpointCell> endpoints_;

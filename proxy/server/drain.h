@@ -10,6 +10,7 @@
 // From kFinishing it is over as soon as it is empty.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string_view>
 
@@ -52,5 +53,8 @@ class Drain {
 };
 
 std::string_view name_of(Drain::Stage stage);
+
+// What a tunnel may take from its last moment on: an answer to the Close frame, then the FIN.
+constexpr Duration kTunnelsEnd = std::chrono::milliseconds(2200);
 
 }  // namespace sluice::server

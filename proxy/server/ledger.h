@@ -11,6 +11,9 @@
 // - If that last word has a reason it is in dropped_total{reason} as well: sluice answered by
 //   itself (exchange/outcome), cut it (drain_deadline), or the client left (client_*). What the
 //   upstream answered, errors included, and what a route says itself has none.
+// - A tunnel is a request that was served by 101; how it ended is in tunnels_ended_total{by}. Only
+//   one that a deadline finds open is cut, and listed. A stream of events that the deadline ends
+//   is ended well.
 // So: accepts = ended + open; requests begun = over + in flight; over = served + listed here.
 #pragma once
 

@@ -17,8 +17,8 @@
 #include "proxy/observe/process_log.h"
 #include "proxy/server/config_source.h"
 #include "proxy/server/control_plane.h"
-#include "proxy/server/drain.h"
 #include "proxy/server/departures.h"
+#include "proxy/server/drain.h"
 #include "proxy/server/ledger.h"
 #include "proxy/server/lifeline.h"
 #include "proxy/server/listener_set.h"
@@ -78,6 +78,7 @@ class Process final : private SignalEvents,
   void on_orphaned() override;
   void on_succeeded() override;
   Duration drain_deadline() const override { return snapshot_->config->drain.deadline; }
+  Duration tunnel_budget() const override { return snapshot_->config->drain.tunnels; }
   void upgrade(const Verdict& verdict);
   void handle_order(std::string_view method, std::string_view path, const ControlAnswer& answer);
   void handle_read(std::string_view method, std::string_view path, const ControlAnswer& answer);
@@ -116,6 +117,7 @@ class Process final : private SignalEvents,
   void advance_drain();
   void enter_stage(Drain::Stage stage);
   void let_listeners_go();
+  Duration time_for_tunnels() const;
   void end_drain();
   Ledger books() const;
   int exit_code() const;
@@ -148,10 +150,10 @@ class Process final : private SignalEvents,
   std::unique_ptr<upstream::Directory> directory_;
   Signals signals_;
   Drain drain_;
-  size_t still_accepting_ = 0;  // workers that have not let the listeners go yet
+  size_t still_accepting_ = 0;                // workers that have not let the listeners go yet
   std::vector<ControlAnswer> drain_waiters_;  // bounded by kMostWaiters
   bool reloading_ = false;
-  bool told_to_stop_ = false;  // by the supervisor
+  bool told_to_stop_ = false;           // by the supervisor
   std::vector<WaitingReload> waiting_;  // bounded by kMostWaiting
   std::unique_ptr<Departures> departures_;
   std::unique_ptr<ControlPlane> controls_;

@@ -84,7 +84,10 @@ void Process::advance_drain() {
     for (const auto& worker : workers_) worker->accept_queues();
   }
   if (now == Drain::Stage::kFinishing && drain_.hurried()) {
-    for (const auto& worker : workers_) worker->close_idle();
+    for (const auto& worker : workers_) {
+      worker->close_idle();
+      worker->end_tunnels(Duration{0});
+    }
   }
   if (now != Drain::Stage::kOver) drain_beat_->arm(kDrainBeat);
 }
@@ -105,6 +108,7 @@ void Process::enter_stage(Drain::Stage stage) {
     case Drain::Stage::kFinishing:
       metrics_->set_drain_state(observe::DrainState::kFinishing);
       let_listeners_go();
+      for (const auto& worker : workers_) worker->end_tunnels(time_for_tunnels());
       break;
     case Drain::Stage::kCutting:
       for (const auto& worker : workers_) worker->close_all(kCutReason, [] {});
@@ -112,6 +116,14 @@ void Process::enter_stage(Drain::Stage stage) {
     case Drain::Stage::kOver: end_drain(); break;
     case Drain::Stage::kServing: break;
   }
+}
+
+// Before the deadline the last of them has to be through with its closing.
+Duration Process::time_for_tunnels() const {
+  if (drain_.hurried()) return Duration{0};
+  const config::Drain& limits = snapshot_->config->drain;
+  const Duration left = limits.deadline - drain_.elapsed(steady_now()) - kTunnelsEnd;
+  return std::clamp(left, Duration{0}, limits.tunnels);
 }
 
 // The queues are emptied for the last time; then nobody is answered here any more.

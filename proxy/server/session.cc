@@ -162,6 +162,12 @@ void Session::close(std::string_view reason) {
   for (exchange::Exchange* exchange : running) exchange->abort(reason);
 }
 
+void Session::list_tunnels(std::vector<exchange::Exchange*>& into) const {
+  for (const auto& exchange : exchanges_) {
+    if (exchange->may_tunnel()) into.push_back(exchange.get());
+  }
+}
+
 observe::ConnectionEnd Session::end() const {
   if (connection_ == nullptr) return early_end_;
   switch (connection_->ending()) {

@@ -46,6 +46,8 @@ class Session final : public event::Deferred,
   // Closes: an idle connection politely; a running exchange answers 503 if it still can, else it is
   // broken off; either is counted under the reason (static text).
   void close(std::string_view reason);
+  // Adds those that may have to end by Exchange::end_tunnel().
+  void list_tunnels(std::vector<exchange::Exchange*>& into) const;
   observe::ConnectionEnd end() const;
   // See http::ServerConnection.
   int idle_descriptor() const { return connection_->idle_descriptor(); }

@@ -4,13 +4,15 @@
 #include <utility>
 
 #include "proxy/base/text.h"
+#include "proxy/server/drain.h"
 
 namespace sluice::server {
 namespace {
 
 constexpr Duration kBeat = std::chrono::milliseconds(20);
 constexpr Duration kCountersEvery = std::chrono::seconds(1);
-// Long downloads and tunnels end in the old process; then they are cut, and counted.
+// Long downloads and tunnels end in the old process; then they are cut, and counted. Tunnels are
+// ended politely before.
 constexpr Duration kLongestRetirement = std::chrono::minutes(10);
 // Health and metrics are answered even when the predecessor is stuck.
 constexpr Duration kPatience = std::chrono::seconds(2);
@@ -212,6 +214,12 @@ void Succession::hurry() {
 void Succession::on_timer(event::Timer&) {
   const TimePoint now = steady_now();
   if (now - told_counters_ >= kCountersEvery) give_counters(house_.metrics.take_increment());
+  const Duration left = std::max(deadline_ - now - kTunnelsEnd, Duration{0});
+  const Duration budget = owner_.tunnel_budget();
+  if (!ends_tunnels_ && left <= budget) {
+    ends_tunnels_ = true;
+    for (const auto& worker : house_.workers) worker->end_tunnels(left);
+  }
   const size_t open = house_.connections.open.load();
   const bool is_empty =
       stage_ == Stage::kRetiring && still_accepting_ == 0 && open == 0 && predecessors_.empty();

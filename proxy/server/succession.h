@@ -31,6 +31,8 @@ class SuccessionOwner {
   virtual void on_orphaned() = 0;         // the supervisor is gone: end
   virtual void on_succeeded() = 0;        // nothing is left here: end now
   virtual Duration drain_deadline() const = 0;
+  // Over which tunnels are ended before that.
+  virtual Duration tunnel_budget() const = 0;
 
  protected:
   ~SuccessionOwner() = default;
@@ -100,6 +102,7 @@ class Succession final : private LifelineEvents, private LineEvents, private eve
   std::vector<std::shared_ptr<ListenerShared>> dropped_;  // which it has not
   size_t still_accepting_ = 0;                            // workers that have not let go yet
   TimePoint deadline_ = TimePoint::max();
+  bool ends_tunnels_ = false;
   TimePoint told_counters_{};
   std::unique_ptr<Line> successor_;
   std::vector<std::unique_ptr<Line>> predecessors_;  // bounded by kMostPredecessors

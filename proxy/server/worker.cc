@@ -132,7 +132,9 @@ void Worker::leave(std::unique_ptr<WorkerListener> listener) {
 void Worker::let_go(std::shared_ptr<ListenerShared> listener, std::function<void()> done) {
   loop_->post([this, listener = std::move(listener), done = std::move(done)] {
     for (const auto& leaving : retired_) {
-      if (&leaving->shared() == listener.get()) leaving->stop_accepting();
+      if (&leaving->shared() != listener.get()) continue;
+      leaving->stop_accepting();
+      leaving->end_tunnels(tunnel_budget());
     }
     forget_retired();
     done();
@@ -184,6 +186,7 @@ void Worker::hand_over(std::shared_ptr<const std::vector<std::string>> names, co
       const std::string& name = listener->shared().name;
       if (std::find(names->begin(), names->end(), name) == names->end()) {
         listener->stop_accepting();
+        listener->end_tunnels(tunnel_budget());
         leave(std::move(listener));
         continue;
       }
@@ -209,6 +212,18 @@ void Worker::adopt(std::shared_ptr<ListenerShared> listener, Fd fd, const net::I
         }
       }
     }
+  });
+}
+
+// A listener that is dropped alone has no deadline: its tunnels have what a drain gives.
+Duration Worker::tunnel_budget() const {
+  return generation_ == nullptr ? Duration{0} : generation_->snapshot->config->drain.tunnels;
+}
+
+void Worker::end_tunnels(Duration budget) {
+  loop_->post([this, budget] {
+    for (const auto& listener : listeners_) listener->end_tunnels(budget);
+    for (const auto& listener : retired_) listener->end_tunnels(budget);
   });
 }
 

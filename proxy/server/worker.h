@@ -58,6 +58,7 @@ class Worker final : private WorkerListenerOwner, private event::TimerEvents {
   // One that our predecessor gives us.
   void adopt(std::shared_ptr<ListenerShared> listener, Fd fd, const net::IpPort& client,
              uint32_t requests, std::string_view proxied);
+  void end_tunnels(Duration budget);
   void close_idle();
   void close_all(std::string_view reason, std::function<void()> done);  // static text
   void stop();
@@ -78,6 +79,7 @@ class Worker final : private WorkerListenerOwner, private event::TimerEvents {
   void take_listeners(const std::vector<ListenerOrder>& orders);
   std::unique_ptr<WorkerListener> take_listener(const ListenerShared& shared);
   void leave(std::unique_ptr<WorkerListener> listener);
+  Duration tunnel_budget() const;
   void forget_retired();
 
   const std::unique_ptr<event::Loop> loop_;

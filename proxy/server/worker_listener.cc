@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <random>
 #include <utility>
 
 namespace sluice::server {
@@ -207,6 +208,7 @@ exchange::ClientInfo WorkerListener::client_info(const net::IpPort& client) cons
   info.trusted = is_trusted(client);
   info.trusted_proxies = config_.trusted_proxies;
   info.body_limit = config_.limits.body.count;
+  info.ends_tunnels = &ends_tunnels_;
   return info;
 }
 
@@ -268,6 +270,26 @@ void WorkerListener::on_rejected(const net::IpPort& client, const http::Rejectio
 void WorkerListener::drain(bool draining) {
   draining_ = draining;
   for (const auto& session : sessions_) session->drain(draining);
+}
+
+// DESIGN, law 9: each has a slot of its own and a moment in it by chance, so that their clients
+// come again one by one, and not all workers' at the same moments.
+void WorkerListener::end_tunnels(Duration budget) {
+  ends_tunnels_ = true;
+  std::vector<exchange::Exchange*> tunnels;
+  for (const auto& session : sessions_) session->list_tunnels(tunnels);
+  if (tunnels.empty()) return;
+  const TimePoint now = loop().now();
+  const double slot = 1.0 / static_cast<double>(tunnels.size());
+  std::minstd_rand dice(std::random_device{}());
+  std::shuffle(tunnels.begin(), tunnels.end(), dice);
+  std::uniform_real_distribution<double> moment(0, slot);
+  double at = 0;
+  for (exchange::Exchange* tunnel : tunnels) {
+    const std::chrono::duration<double, std::nano> wait = budget * (at + moment(dice));
+    tunnel->end_tunnel(now + std::chrono::duration_cast<Duration>(wait), now + budget);
+    at += slot;
+  }
 }
 
 void WorkerListener::close_idle(std::string_view reason) {

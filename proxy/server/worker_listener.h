@@ -73,6 +73,9 @@ class WorkerListener final : private net::AcceptEvents {
   // A client connection of our predecessor.
   // `proxied`: the PROXY header it began with there, or nothing.
   void adopt(Fd fd, const net::IpPort& client, uint32_t requests, std::string_view proxied);
+  // No request becomes a tunnel any more, and those that are open end politely, one by one, within
+  // that time. Said again, it is sooner, never later.
+  void end_tunnels(Duration budget);
   // Closes idle connections, those idle longest first; or all of them (Session::close).
   void close_idle(std::string_view reason);
   void close_all(std::string_view reason);
@@ -119,6 +122,7 @@ class WorkerListener final : private net::AcceptEvents {
   http::ServerLimits codec_limits_;
   bool draining_ = false;
   bool accepting_ = true;
+  bool ends_tunnels_ = false;
   std::vector<std::unique_ptr<Session>> sessions_;  // bounded by limits.connections
   Session* idle_ = nullptr;                         // longest idle first
   Session** idle_tail_ = &idle_;

@@ -277,22 +277,42 @@ TEST_CASE("framing: TRACE has no body") {
   CHECK(request("Content-Length: 0\r\n", "TRACE /c HTTP/1.1").fault == 0);
 }
 
-TEST_CASE("framing: only a WebSocket's opening upgrades") {
+TEST_CASE("framing: a WebSocket's opening is one with a key, by GET, in HTTP/1.1") {
   const auto asked = [](std::string_view fields, std::string_view line = "GET /c HTTP/1.1") {
     const auto out = request(fields, line);
     CHECK(out.fault == 0);
     CHECK_FALSE(out.head.headers.has(HeaderId::kUpgrade));
     return std::string{out.head.upgrade};
   };
-  CHECK(asked("Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n") == "WebSocket");
-  CHECK(asked("Upgrade: websocket\r\n").empty());
-  CHECK(asked("Connection: Upgrade\r\n").empty());
-  CHECK(asked("Connection: Upgrade\r\nUpgrade: h2c\r\n").empty());
-  CHECK(asked("Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n").empty());
-  CHECK(asked("Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n").empty());
-  CHECK(asked("Connection: Upgrade\r\nUpgrade: websocket\r\n", "GET /c HTTP/1.0").empty());
-  CHECK(asked("Connection: Upgrade\r\nUpgrade: websocket\r\n", "POST /c HTTP/1.1").empty());
-  CHECK(asked("Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n").empty());
+  const std::string key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+  CHECK(asked(key + "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n") == "WebSocket");
+  CHECK(asked("Connection: Upgrade\r\nUpgrade: websocket\r\n").empty());
+  CHECK(asked("Sec-WebSocket-Key:\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n").empty());
+  CHECK(asked(key + "Upgrade: websocket\r\n").empty());
+  const std::string opening = key + "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+  CHECK(asked(opening) == "websocket");
+  CHECK(asked(opening + "Upgrade: h2c\r\n").empty());
+  CHECK(asked(opening, "GET /c HTTP/1.0").empty());
+  CHECK(asked(opening, "POST /c HTTP/1.1").empty());
+  CHECK(asked(opening + "Content-Length: 5\r\n").empty());
+}
+
+TEST_CASE("framing: another protocol is offered by its name, unless it carries requests") {
+  const auto asked = [](std::string_view offer, std::string_view line = "GET /c HTTP/1.1") {
+    const auto out =
+        request("Connection: Upgrade\r\nUpgrade: " + std::string(offer) + "\r\n", line);
+    CHECK(out.fault == 0);
+    CHECK_FALSE(out.head.headers.has(HeaderId::kUpgrade));
+    return std::string{out.head.upgrade};
+  };
+  CHECK(asked("SPDY/3.1") == "SPDY/3.1");
+  CHECK(asked("tcp", "POST /c HTTP/1.1") == "tcp");
+  for (const char* no : {"h2c", "H2C", "h2c/1", "HTTP/2.0", "TLS/1.0", "tcp, h2c", "websocket, h2c",
+                         "tcp,", "a b", "/1", "tcp/", "tcp/1/2", ""}) {
+    CAPTURE(no);
+    CHECK(asked(no).empty());
+  }
+  CHECK(asked("tcp", "HEAD /c HTTP/1.1").empty());
 }
 
 TEST_CASE("framing: a response's body") {
