@@ -74,6 +74,26 @@ void write_sources(Writer& w, const Config& c) {
                                quote(c.ecs.application)));
 }
 
+void write_tls(Writer& w, const Tls& t) {
+  if (!t.enabled) return w.line(2, "tls", "off");
+  w.line(2, "tls", "");
+  if (t.self_signed) w.line(3, "self_signed", "on");
+  if (!t.certificates.empty()) w.line(3, "certificates", "");
+  for (const Certificate& c : t.certificates) {
+    const size_t from = w.mark();
+    w.line(5, "cert", quote(c.cert));
+    w.begin_item(from);
+    w.line(5, "key", quote(c.key));
+    if (!c.ocsp.empty()) w.line(5, "ocsp", quote(c.ocsp));
+  }
+  constexpr std::string_view kKinds[] = {"off", "optional", "required"};
+  w.line(3, "min_version", t.min_version == TlsVersion::k12 ? "1.2" : "1.3");
+  w.line(3, "client_ca", quote(t.client_ca));
+  w.line(3, "client_certificate", kKinds[static_cast<size_t>(t.client_certificate)]);
+  w.line(3, "tickets", fmt::format("{{keys: {}, rotate: {}}}", quote(t.tickets.keys),
+                                   format_duration(t.tickets.rotate)));
+}
+
 void write_listener(Writer& w, const Listener& l) {
   std::vector<std::string> networks;
   for (const auto& network : l.trusted_proxies) networks.push_back(format_network(network));
@@ -83,15 +103,18 @@ void write_listener(Writer& w, const Listener& l) {
   w.line(2, "trusted_proxies", list_of(networks));
   constexpr const char* kProxyProtocols[] = {"off", "optional", "required"};
   w.line(2, "proxy_protocol", kProxyProtocols[static_cast<int>(l.proxy_protocol)]);
+  write_tls(w, l.tls);
   w.line(2, "limits",
          fmt::format("{{line: {}, headers: {}, header_count: {}, body: {}, connections: {}, "
-                     "requests: {}, body_rate: {}}}",
+                     "handshakes: {}, requests: {}, body_rate: {}}}",
                      format_bytes(l.limits.line), format_bytes(l.limits.headers),
                      l.limits.header_count, format_bytes(l.limits.body), l.limits.connections,
+                     l.limits.handshakes,
                      or_word(l.limits.requests, "off"), or_word(l.limits.body_rate, "off")));
   w.line(2, "timeouts",
-         fmt::format("{{first_byte: {}, header: {}, body: {}, idle: {}, send: {}}}",
-                     format_duration(l.timeouts.first_byte), format_duration(l.timeouts.header),
+         fmt::format("{{first_byte: {}, handshake: {}, header: {}, body: {}, idle: {}, send: {}}}",
+                     format_duration(l.timeouts.first_byte),
+                     format_duration(l.timeouts.handshake), format_duration(l.timeouts.header),
                      format_duration(l.timeouts.body), format_duration(l.timeouts.idle),
                      format_duration(l.timeouts.send)));
   w.line(2, "backlog", fmt::format("{}", l.backlog));

@@ -8,6 +8,7 @@
 
 #include "proxy/base/bytes.h"
 #include "proxy/base/clock.h"
+#include "proxy/config/tls.h"
 #include "proxy/config/values.h"
 
 namespace sluice::config {
@@ -20,6 +21,7 @@ struct ListenerLimits {
   uint32_t header_count = 200;
   Bytes body = 1_GiB;
   uint32_t connections = 10000;
+  uint32_t handshakes = 1000;    // of TLS, at the same time
   uint64_t requests = 0;         // per connection; 0: no limit
   Bytes body_rate = 0_B;         // per second, averaged from the 10th second; 0: no limit
   bool operator==(const ListenerLimits&) const = default;
@@ -27,6 +29,7 @@ struct ListenerLimits {
 
 struct ListenerTimeouts {
   Duration first_byte = 60s;     // connected and silent
+  Duration handshake = 10s;      // of TLS, from the connection on
   Duration header = 10s;
   Duration body = 30s;           // between two reads
   Duration idle = 75s;           // above the ALB's 60 s
@@ -40,6 +43,7 @@ struct Listener {
   Address address;
   std::vector<Network> trusted_proxies;
   ProxyProtocol proxy_protocol = ProxyProtocol::kOff;
+  Tls tls;
   ListenerLimits limits;
   ListenerTimeouts timeouts;
   uint32_t backlog = 4096;

@@ -11,12 +11,14 @@ void read_limits(MapReader& map, ListenerLimits& into) {
   map.number("header_count", into.header_count, 10, 10'000);
   map.bytes("body", into.body);
   map.number("connections", into.connections, 1, 10'000'000);
+  map.number("handshakes", into.handshakes, 1, 10'000'000);
   map.number("requests", into.requests, 1, kMostRequests, "off");
   map.bytes("body_rate", into.body_rate, 1_B, "off");
 }
 
 void read_timeouts(MapReader& map, ListenerTimeouts& into) {
   map.duration("first_byte", into.first_byte, 10ms);
+  map.duration("handshake", into.handshake, 10ms);
   map.duration("header", into.header, 10ms);
   map.duration("body", into.body, 10ms);
   map.duration("idle", into.idle, 10ms);
@@ -46,7 +48,9 @@ void read_listener(MapReader& map, Listener& into) {
               "optional means a header from trusted_proxies, and there are none; name them, or "
               "write required");
   }
-  map.refuse("tls", "let the load balancer in front speak TLS");
+  map.section_or_off(
+      "tls", "{ certificates: [ { cert: a.pem, key: a.key } ] }",
+      [&into](MapReader& m) { read_tls(m, into.tls); }, [&into] { into.tls = Tls{}; });
   map.section("limits", [&into](MapReader& m) { read_limits(m, into.limits); });
   map.section("timeouts", [&into](MapReader& m) { read_timeouts(m, into.timeouts); });
   map.number("backlog", into.backlog, 1, 65535);

@@ -23,6 +23,7 @@ void read_config(MapReader& map, const Scene& scene, Config& into);
 void read_process(MapReader& map, Config& into);  // workers, admin, metrics, drain, logs, limits
 void read_sources(MapReader& map, Config& into);  // resolver, watch, poll, ecs
 void read_listener(MapReader& map, Listener& into);
+void read_tls(MapReader& map, Tls& into);
 void read_upstream(MapReader& map, Upstream& into);
 void read_fastcgi(MapReader& map, Fastcgi& into);
 void read_endpoints(MapReader& map, std::vector<EndpointSource>& into);

@@ -7,6 +7,7 @@
 
 #include "proxy/config/values.h"
 #include "proxy/net/address.h"
+#include "proxy/net/certificate_facts.h"
 #include "proxy/net/proxy_header.h"
 
 namespace sluice::exchange {
@@ -15,14 +16,15 @@ namespace sluice::exchange {
 struct ClientInfo {
   net::IpText address;  // the other end, without port; empty: a unix socket
   uint16_t port = 0;
-  std::string_view local_address;                    // ours; outlives the exchange
-  uint16_t local_port = 0;                           // of the listener; 0: a unix socket
-  bool trusted = false;                              // the other end is one of trusted_proxies
-  std::span<const config::Network> trusted_proxies;  // valid while start() runs
-  uint64_t body_limit = 0;                           // limits.body of the listener
-  int descriptor = -1;                               // of the connection, to ask the kernel about
-  const net::ProxiedClient* proxied = nullptr;       // came by a PROXY header; outlives us
-  const bool* ends_tunnels = nullptr;                // that no more begin; outlives us
+  std::string_view local_address;                      // ours; outlives the exchange
+  uint16_t local_port = 0;                             // of the listener; 0: a unix socket
+  bool trusted = false;                                // the other end is one of trusted_proxies
+  std::span<const config::Network> trusted_proxies;    // valid while start() runs
+  uint64_t body_limit = 0;                             // limits.body of the listener
+  int descriptor = -1;                                 // of the connection, to ask the kernel about
+  const net::ProxiedClient* proxied = nullptr;         // came by a PROXY header; outlives us
+  const bool* ends_tunnels = nullptr;                  // that no more begin; outlives us
+  const net::CertificateFacts* certificate = nullptr;  // shown by TLS; outlives the exchange
 };
 
 }  // namespace sluice::exchange

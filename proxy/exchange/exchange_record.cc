@@ -38,6 +38,11 @@ void Exchange::record() {
     r.peer = hop.view();
     r.proxied = &words;
   }
+  if (client_.certificate != nullptr) {
+    r.certificate_subject = client_.certificate->subject;
+    r.certificate_names = client_.certificate->names;
+    r.certificate_fingerprint = client_.certificate->fingerprint;
+  }
   r.method = request_.method;
   r.host = request_.authority;
   r.target = original_target_;

@@ -36,6 +36,8 @@ bool is_unsafe(const Headers::Field& field) {
   }
 }
 
+constexpr std::string_view kCertificatePrefix = "x-client-cert-";
+
 // Only a trusted proxy may say so. What X-Forwarded-* we make ourselves is not asked for here.
 bool is_spoofable(const Headers::Field& field) {
   if (field.id == HeaderId::kForwarded) return true;
@@ -43,7 +45,8 @@ bool is_spoofable(const Headers::Field& field) {
   switch (ascii_lower(field.name[0])) {
     case 'x':
       return starts_with_lower(field.name, "x-forwarded-") || iequals(field.name, "x-scheme") ||
-             iequals(field.name, "x-url-scheme");
+             iequals(field.name, "x-url-scheme") ||
+             starts_with_lower(field.name, kCertificatePrefix);
     case 'f': return iequals(field.name, "front-end-https");
     default: return false;
   }
@@ -141,6 +144,7 @@ class Rewrite {
     set_via();
     count_down();
     remove_repeated();
+    if (hop_.certificate != nullptr) set_certificate(*hop_.certificate);
     return result_;
   }
 
@@ -302,6 +306,18 @@ class Rewrite {
       Survey::Seen* slot = slot_for(met, field.id);
       return slot != nullptr && slot->count++ > 0;
     });
+  }
+
+  // The last step: pointers into the headers are no longer needed. The texts outlive the head.
+  void set_certificate(const net::CertificateFacts& facts) {
+    headers_.remove_if([](const Headers::Field& field) {
+      return field.id == HeaderId::kOther && starts_with_lower(field.name, kCertificatePrefix);
+    });
+    headers_.add_in_place(HeaderId::kOther, "X-Client-Cert-Subject", facts.subject);
+    if (!facts.names.empty()) {
+      headers_.add_in_place(HeaderId::kOther, "X-Client-Cert-San", facts.names);
+    }
+    headers_.add_in_place(HeaderId::kOther, "X-Client-Cert-Fingerprint", facts.fingerprint);
   }
 
   std::string_view decimal(uint64_t number) {

@@ -10,6 +10,8 @@
 //   Forwarded (RFC 7239)    continued when there is one        removed
 //   X-Request-Id            kept when 1..128 visible chars     made: 128 random bits in hex
 //   X-Real-IP               made: the believed client          made: the client's address
+//   X-Client-Cert-*         made: of the certificate this connection has shown; without one
+//                           kept                               removed
 //   other X-Forwarded-*, X-Scheme, X-Url-Scheme, Front-End-Https: kept | removed
 //
 // From everybody: Via is continued (RFC 9110 §7.6.3), Max-Forwards counted down (§7.6.2); Proxy
@@ -27,6 +29,7 @@
 
 #include "proxy/config/values.h"
 #include "proxy/http/message.h"
+#include "proxy/net/certificate_facts.h"
 
 namespace sluice::exchange {
 
@@ -37,6 +40,7 @@ struct Hop {
   bool secure = false;       // came over TLS
   bool trusted = false;      // the other end is one of `trusted_proxies`
   std::span<const config::Network> trusted_proxies;
+  const net::CertificateFacts* certificate = nullptr;  // that the other end has shown
 };
 
 struct Forwarded {

@@ -212,8 +212,8 @@ void H1Server::settle() {
   if (!write_out() || !discard_body()) return end();
   if (!r.out.empty()) return;
   // RFC 9112 §9.6: lingering is for clients that may still send. One that asked for the end does
-  // not, and nothing of it is unread.
-  if (r.close && r.client_closes && r.is_received() && r.in.empty()) {
+  // not, and nothing of it is unread; but over TLS both still say goodbye (RFC 8446 §6.1).
+  if (r.close && r.client_closes && r.is_received() && r.in.empty() && !transport_->is_secure()) {
     because(Ending::kAnswer);
     return end();
   }

@@ -15,7 +15,8 @@ struct Io {
   enum class State : uint8_t {
     kOk,       // some bytes moved; more may be possible now
     kBlocked,  // nothing moved now; news will come
-    kEnd,      // reading: the other side sent its FIN (close_notify)
+    kEnd,      // reading: the other side sent its FIN (close_notify); EPROTO: over TLS it came
+               // without one, and what ends with the connection is not whole
     kFailed,   // reset, broken pipe, TLS failure: `error_number` is the errno
   };
   State state = State::kBlocked;

@@ -16,16 +16,16 @@ namespace {
 
 // Ceilings of the fields, in bytes of the line.
 constexpr size_t kMostTarget = 8192;
-constexpr size_t kMostReferer = 2048;
+constexpr size_t kMostReferer = 1024;
 constexpr size_t kMostUserAgent = 1024;
 constexpr size_t kMostHost = 512;
 constexpr size_t kMostName = 256;  // everything else
-constexpr size_t kNames = 12;
+constexpr size_t kNames = 15;
 constexpr size_t kMostTunnel = 32;  // with its key
 constexpr size_t kMostProxyWord = 96;
 constexpr size_t kProxyFrame = 112;  // their keys and quotes
 // Keys, quotes, numbers, times, and the eight bytes a copy by words may write too far.
-constexpr size_t kFrame = 768;
+constexpr size_t kFrame = 864;
 static_assert(kMostTarget + kMostReferer + kMostUserAgent + kMostHost + kNames * kMostName +
                   kMostTunnel + 5 * kMostProxyWord + kProxyFrame + kFrame <=
               AccessLogFormatter::kMostLine);
@@ -240,7 +240,8 @@ size_t AccessLogFormatter::room_for(const Record& r) {
                 r.target.size() + r.protocol.size() + r.scheme.size() + r.request_id.size() +
                 r.trace_id.size() + r.referer.size() + r.user_agent.size() + r.reason.size() +
                 r.route.size() + r.upstream.size() + r.endpoint.size() + r.tunnel.size() +
-                r.retried.size();
+                r.retried.size() + r.certificate_subject.size() + r.certificate_names.size() +
+                r.certificate_fingerprint.size();
   if (r.proxied != nullptr) {
     frame += kProxyFrame;
     sent += r.proxied->vpc_endpoint.size() + r.proxied->unique_id.size() +
@@ -330,6 +331,9 @@ char* AccessLogFormatter::json(const Record& r, int milliseconds, char* at) cons
   text_field(pen, ",\"referer\":", r.referer, kMostReferer);
   text_field(pen, ",\"user_agent\":", r.user_agent, kMostUserAgent);
   if (r.proxied != nullptr) proxy_fields(pen, *r.proxied);
+  text_field(pen, ",\"client_cert_subject\":", r.certificate_subject);
+  text_field(pen, ",\"client_cert_san\":", r.certificate_names);
+  text_field(pen, ",\"client_cert_fingerprint\":", r.certificate_fingerprint);
   if (pen.was_cut()) pen.literal(",\"truncated\":true");
   pen.literal("}\n");
   return pen.at();

@@ -18,7 +18,7 @@ enum class AccessLogFormat : uint8_t { kJson, kCombined, kOff };
 
 class AccessLogFormatter {
  public:
-  static constexpr size_t kMostLine = 16 * 1024;
+  static constexpr size_t kMostLine = 18 * 1024;
 
   // Room that is certainly enough for the record's line, never above kMostLine.
   static size_t room_for(const Record& record);

@@ -155,12 +155,14 @@ std::vector<MetricFamily> Collector::counted() const {
   collect_drops(out);
   collect_tunnels(out);
   collect_listeners(out);
+  collect_handshakes(out);
   collect_upstreams(out);
   collect_endpoints(out);
   collect_endpoint_states(out);
   collect_checks(out);
   collect_control(out);
   collect_process(out);
+  collect_values(out);
   metrics_.inheritance_.apply(out);
   return out;
 }

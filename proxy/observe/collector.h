@@ -36,6 +36,8 @@ class Collector final : public prometheus::Collectable {
   void collect_drops(Families& out) const;
   void collect_tunnels(Families& out) const;
   void collect_listeners(Families& out) const;
+  void collect_handshakes(Families& out) const;
+  void collect_values(Families& out) const;
   void collect_upstreams(Families& out) const;
   void collect_endpoints(Families& out) const;
   void collect_endpoint_states(Families& out) const;

@@ -46,6 +46,20 @@ enum class ConnectionEnd : uint8_t {
 };
 constexpr uint8_t kConnectionEnds = 7;
 
+// How TLS with a client began, or did not.
+enum class Handshake : uint8_t {
+  k12,  // with TLS 1.2
+  k12Resumed,
+  k13,
+  k13Resumed,
+  kFailed,   // nothing in common, or a certificate that was missing or wrong
+  kTimeout,  // its deadline passed
+  kLeft,     // the client left in the middle of it
+  kPlain,    // what came was not TLS
+  kCeiling,  // too many at the same time
+};
+constexpr uint8_t kHandshakes = 9;
+
 enum class UpstreamConnectionState : uint8_t { kConnecting, kActive, kIdle };
 constexpr uint8_t kUpstreamConnectionStates = 3;
 

@@ -102,6 +102,12 @@ void Metrics::read_gauge(std::string name, std::string help, std::function<doubl
   sources_.push_back({std::move(name), std::move(help), false, std::move(read)});
 }
 
+void Metrics::set_values(const std::string& family, std::string help, std::string label,
+                         Values values) {
+  const std::lock_guard lock(mutex_);
+  values_[family] = {std::move(help), std::move(label), std::move(values)};
+}
+
 bool Metrics::inherit(std::string_view text) {
   const std::lock_guard lock(mutex_);
   return inheritance_.add(text);

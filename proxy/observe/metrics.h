@@ -71,6 +71,9 @@ class Metrics {
   // "_total". Requires: `read` may be called from any thread for as long as this lives.
   void read_counter(std::string name, std::string help, std::function<double()> read);
   void read_gauge(std::string name, std::string help, std::function<double()> read);
+  // A family of gauges with one label, in place of what it was: by the label's value.
+  using Values = std::map<std::string, double>;
+  void set_values(const std::string& family, std::string help, std::string label, Values values);
   // What is always 1 and says it with its labels.
   using InfoLabels = std::vector<std::pair<std::string, std::string>>;
   void set_info(std::string name, std::string help, InfoLabels labels);
@@ -121,6 +124,11 @@ class Metrics {
     std::string value;
     uint64_t count = 0;
   };
+  struct ValueTable {
+    std::string help;
+    std::string label;
+    Values values;  // bounded by who sets them: names of the configuration
+  };
   static constexpr size_t kMostTold = 256;
 
   const std::string version_;
@@ -145,6 +153,7 @@ class Metrics {
   std::map<uint32_t, uint64_t> ejections_;  // the same
   std::vector<Source> sources_;
   std::vector<Info> infos_;
+  std::map<std::string, ValueTable> values_;
   Inheritance inheritance_;
   std::string last_text_;   // of a process that retires
   std::vector<Told> told_;  // bounded by kMostTold

@@ -31,14 +31,10 @@ constexpr int kPatience = 1000;  // milliseconds for a reader that takes nothing
 
 spdlog::level::level_enum to_spdlog(Severity severity) {
   switch (severity) {
-    case Severity::kDebug:
-      return spdlog::level::debug;
-    case Severity::kInfo:
-      return spdlog::level::info;
-    case Severity::kWarning:
-      return spdlog::level::warn;
-    case Severity::kError:
-      break;
+    case Severity::kDebug: return spdlog::level::debug;
+    case Severity::kInfo: return spdlog::level::info;
+    case Severity::kWarning: return spdlog::level::warn;
+    case Severity::kError: break;
   }
   return spdlog::level::err;
 }

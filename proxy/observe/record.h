@@ -33,6 +33,10 @@ struct Record {
   std::string_view referer;
   std::string_view user_agent;
   const ProxyWords* proxied = nullptr;  // null: the client's address came by no PROXY header
+  // Of the certificate the client has shown; empty: none
+  std::string_view certificate_subject;
+  std::string_view certificate_names;
+  std::string_view certificate_fingerprint;
   // How it went
   int status = 0;             // sent to the client; 499: the client left before an answer
   std::string_view reason;    // why sluice answered itself or broke off; empty: all well

@@ -38,6 +38,7 @@ struct EndpointCell {
 struct ListenerCell {
   std::array<Gauge, kConnectionStates> connections;
   std::array<Count, kConnectionEnds> ended;
+  std::array<Count, kHandshakes> handshakes;
   Count accepts;
   Count pauses;
 };
@@ -55,6 +56,9 @@ class WorkerMetrics {
   void accept_paused(ListenerId listener) { listeners_.at(listener.index).pauses.add(); }
   void ended(ListenerId listener, ConnectionEnd how) {
     listeners_.at(listener.index).ended[static_cast<size_t>(how)].add();
+  }
+  void shaken(ListenerId listener, Handshake how) {
+    listeners_.at(listener.index).handshakes[static_cast<size_t>(how)].add();
   }
   void connections(ListenerId listener, ConnectionState state, int64_t by) {
     listeners_.at(listener.index).connections[static_cast<size_t>(state)].add(by);

@@ -69,6 +69,7 @@ int check(const Words& words, const filter::Registry& filters) {
     observe::Metrics unused({});
     static_cast<void>(
         exchange::build_snapshot(loaded.config, filters, unused, nullptr, more, nullptr));
+    if (!words.no_files) TlsStock::check(loaded.config->listeners, more);
     faults.insert(faults.end(), more.lines().begin(), more.lines().end());
   }
   for (const std::string& fault : faults) std::fprintf(stderr, "%s\n", fault.c_str());
@@ -194,6 +195,9 @@ void add_run(CLI::App& app, Words& words) {
   app.add_option("--ready-file", words.run.ready_file,
                  "written (JSON) once connections are accepted")
       ->envname("SLUICE_READY_FILE");
+  app.add_option("--tls-keylog", words.run.tls_key_log,
+                 "write the secrets of TLS there, to look into recordings; never in production")
+      ->envname("SLUICE_TLS_KEYLOG");
   app.add_flag("--no-supervisor", words.no_supervisor,
                "one process only: no restart after a crash, no upgrade")
       ->envname("SLUICE_NO_SUPERVISOR");

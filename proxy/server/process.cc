@@ -66,10 +66,17 @@ int Process::prepare() {
   reloads_ = std::make_unique<ReloadRecord>(*metrics_);
   departures_ = std::make_unique<Departures>(*loop_, workers_, *log_, [this] { reload_waiting(); });
   listeners_ = std::make_unique<ListenerSet>(*metrics_, sockets_, *departures_);
+  if (const auto opened = open_tls(); !opened) return give_up(opened.error());
+  config::Faults faults;
+  auto secured = tls_->prepare(config.listeners, faults);
+  if (!faults.empty()) {
+    complain(faults.lines());
+    return 2;
+  }
   auto orders = listeners_->prepare(config.listeners);
   if (!orders) return give_up(orders.error());
+  furnish(*orders, secured);
   open_directory(config);
-  config::Faults faults;
   snapshot_ = exchange::build_snapshot(loaded.config, filters_, *metrics_, nullptr, faults,
                                        directory_.get());
   if (snapshot_ == nullptr) {
@@ -86,6 +93,7 @@ int Process::prepare() {
   ConfigSourceEvents& changes = *this;
   source_.start(*loop_, *log_, *metrics_, changes);
   source_.adopt(loaded);
+  tls_->adopt(std::move(secured));
   install(snapshot_, *orders, "start", [this](bool, const std::string&) { on_accepting(); });
   return 0;
 }
@@ -108,6 +116,22 @@ Status Process::open_observers(const config::Config& config) {
                          [this] { return static_cast<double>(log_->lost()); });
   metrics_->read_gauge("spill_bytes", "Bytes of bodies in spill files.",
                        [this] { return static_cast<double>(spill_->used()); });
+  return {};
+}
+
+Status Process::open_tls() {
+  auto key_log = TlsStock::open_key_log(options_.tls_key_log);
+  if (!key_log) return tl::unexpected(key_log.error());
+  if (*key_log != nullptr) {
+    log_->warning("the secrets of every TLS connection are written to " + options_.tls_key_log);
+  }
+  const auto renewed = [this](const std::string& name, const TlsStock::Context& context) {
+    for (const auto& listener : listeners_->all()) {
+      if (listener->name != name) continue;
+      for (const auto& worker : workers_) worker->renew_tls(listener, context);
+    }
+  };
+  tls_ = std::make_unique<TlsStock>(*loop_, *log_, *metrics_, std::move(*key_log), renewed);
   return {};
 }
 

@@ -27,6 +27,7 @@
 #include "proxy/server/signals.h"
 #include "proxy/server/succession.h"
 #include "proxy/server/task.h"
+#include "proxy/server/tls_stock.h"
 #include "proxy/server/worker.h"
 #include "proxy/upstream/directory.h"
 #include "proxy/upstream/lookout.h"
@@ -37,6 +38,7 @@ struct RunOptions {
   std::string config_file;  // empty: the flags
   config::Flags flags;
   std::string ready_file;  // written once accepting; empty: none
+  std::string tls_key_log;  // secrets of TLS go there; empty: nowhere
   std::string version;
 };
 
@@ -66,6 +68,7 @@ class Process final : private SignalEvents,
   void complain(const std::vector<std::string>& faults) const;
   Status open_observers(const config::Config& config);
   void open_directory(const config::Config& config);
+  Status open_tls();
   Status make_workers(const config::Config& config);
   void watch_task(const config::Config& config);
   Status open_controls(const config::Config& config);
@@ -155,6 +158,7 @@ class Process final : private SignalEvents,
   bool reloading_ = false;
   bool told_to_stop_ = false;           // by the supervisor
   std::vector<WaitingReload> waiting_;  // bounded by kMostWaiting
+  std::unique_ptr<TlsStock> tls_;
   std::unique_ptr<Departures> departures_;
   std::unique_ptr<ControlPlane> controls_;
   std::unique_ptr<Succession> succession_;

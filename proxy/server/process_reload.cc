@@ -94,6 +94,7 @@ void Process::take_configuration(const config::Loaded& loaded, std::string_view 
   config::Faults unbuilt;
   auto next = exchange::build_snapshot(loaded.config, filters_, *metrics_, snapshot_.get(), unbuilt,
                                        directory_.get());
+  auto secured = tls_->prepare(config.listeners, unbuilt);
   append(faults, unbuilt.lines());
   auto controls = controls_->prepare(config);
   if (!controls) faults.push_back(controls.error().detail);
@@ -108,8 +109,10 @@ void Process::take_configuration(const config::Loaded& loaded, std::string_view 
     source_.refuse(loaded);
     return refuse_reload(cause, std::move(faults), verdict);
   }
+  furnish(*orders, secured);
   apply_rest(config, std::move(*controls));
   source_.adopt(loaded);
+  tls_->adopt(std::move(secured));
   for (const std::string& note : loaded.notes) log_->warning(note);
   install(reloads_->count(std::move(next)), *orders, cause, verdict);
 }

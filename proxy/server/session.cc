@@ -18,7 +18,11 @@ Session::~Session() = default;
 
 bool Session::start(Fd fd) {
   if (listener_.wants_proxy_header(client_)) return await_proxy_header(std::move(fd));
-  return open(std::move(fd), 0);
+  return begin(std::move(fd));
+}
+
+bool Session::begin(Fd fd) {
+  return listener_.tls() == nullptr ? open(std::move(fd), 0) : shake_hands(std::move(fd));
 }
 
 bool Session::resume(Fd fd, uint32_t requests, std::string_view proxied) {
@@ -48,7 +52,7 @@ void Session::on_proxy_begun() {
 void Session::on_proxy_header(Fd fd, net::ProxyHeader&& header, std::string_view wire) {
   listener_.loop().defer_delete(std::move(proxy_reader_));  // on the stack: it called us
   believe(std::move(header), wire);
-  if (!open(std::move(fd), 0)) listener_.on_session_over(*this);
+  if (!begin(std::move(fd))) listener_.on_session_over(*this);
 }
 
 void Session::on_no_proxy_header(net::ProxyEnd end, std::string_view reason) {
@@ -79,21 +83,84 @@ void Session::believe(net::ProxyHeader&& header, std::string_view wire) {
   proxied_ = std::move(proxied);
 }
 
+// ---- TLS ----
+
+bool Session::shake_hands(Fd fd) {
+  if (!listener_.begin_handshake()) {
+    early_end_ = observe::ConnectionEnd::kRefused;
+    return false;
+  }
+  HandshakeEvents& events = *this;
+  handshake_ = std::make_unique<Handshake>(listener_.loop(), events);
+  if (handshake_->start(std::move(fd), listener_.tls(), listener_.handshake_limit())) return true;
+  handshake_.reset();
+  listener_.end_handshake();
+  return false;
+}
+
+void Session::on_verdict(Verdict verdict) {
+  listener_.end_handshake();
+  listener_.on_handshake(client_, verdict, handshake_->transport());
+  switch (verdict) {
+    case Verdict::kDone:
+      if (!open_secured()) listener_.on_session_over(*this);
+      return;
+    case Verdict::kPlain:
+      if (!open_refusing()) listener_.on_session_over(*this);
+      return;
+    case Verdict::kFailed: early_end_ = observe::ConnectionEnd::kRefused; return;
+    case Verdict::kTimeout: early_end_ = observe::ConnectionEnd::kTimeout; return;
+    case Verdict::kLeft: early_end_ = observe::ConnectionEnd::kClient; return;
+    case Verdict::kClosed: early_end_ = observe::ConnectionEnd::kOrder; return;
+  }
+}
+
+void Session::on_parted() {
+  listener_.on_session_over(*this);
+}
+
+bool Session::open_secured() {
+  auto transport = handshake_->take_transport();
+  listener_.loop().defer_delete(std::move(handshake_));  // it is still on the stack: it called us
+  if (auto shown = transport->client_certificate()) {
+    certificate_ = std::make_unique<const net::CertificateFacts>(std::move(*shown));
+  }
+  serve(std::move(transport), 0, {});
+  return true;
+}
+
+// What is plainly a request gets a plain answer, with all that belongs to it.
+bool Session::open_refusing() {
+  std::string read;
+  Fd fd = handshake_->take_plain(read);
+  listener_.loop().defer_delete(std::move(handshake_));
+  auto transport = net::PlainTransport::make(listener_.loop(), std::move(fd));
+  if (!transport) return false;
+  refusal_ = {400, "plain_http"};
+  serve(std::move(*transport), 0, read);
+  return true;
+}
+
 // ---- what is spoken ----
 
 bool Session::open(Fd fd, uint32_t requests) {
-  descriptor_ = fd.get();
   auto transport = net::PlainTransport::make(listener_.loop(), std::move(fd));
   if (!transport) return false;
+  serve(std::move(*transport), requests, {});
+  return true;
+}
+
+void Session::serve(std::unique_ptr<net::Transport> transport, uint32_t requests,
+                    std::string_view already_read) {
+  descriptor_ = transport->descriptor();
   http::ServerOwner& owner = *this;
-  auto codec = std::make_unique<http::H1Server>(std::move(*transport), listener_.loop().timers(),
+  auto codec = std::make_unique<http::H1Server>(std::move(transport), listener_.loop().timers(),
                                                 listener_.codec_limits(), owner);
   http::H1Server& started = *codec;
   started.resume(requests);
   connection_ = std::move(codec);
   if (listener_.is_draining()) connection_->drain(true);
-  started.start();
-  return true;
+  started.start(already_read);
 }
 
 void Session::enter(ConnectionState state) {
@@ -116,13 +183,14 @@ http::ServerEvents& Session::on_request(http::ServerStream& stream, http::Reques
     }
     head.secure = head.secure || proxied_->header.secure;
   }
+  info.certificate = certificate_.get();
   auto made = std::make_unique<exchange::Exchange>(listener_.services(), listener_.generation(),
                                                    info, stream, std::move(head), owner);
   exchange::Exchange& exchange = *made;
   exchanges_.push_back(std::move(made));
-  if (refusing_) {
+  if (!refusal_.reason.empty()) {
     stream.close_after();
-    exchange.refuse({503, "connections", 1});
+    exchange.refuse(refusal_);
   } else {
     exchange.start();
   }
@@ -155,6 +223,7 @@ bool Session::may_travel(size_t name) const {
 
 void Session::close(std::string_view reason) {
   if (proxy_reader_ != nullptr) return proxy_reader_->close(reason);
+  if (handshake_ != nullptr) return handshake_->close();
   if (exchanges_.empty()) return connection_->close(reason);
   // Each may end in there and leave exchanges_; it is deleted on a later tick only.
   std::vector<exchange::Exchange*> running;

@@ -2,9 +2,9 @@
 // lives as long as the client stays; deleted on a later tick than its end. The worker's thread
 // only.
 //
-//   accepted -> kNew -> kActive <-> kIdle -> (on_over) deleted
-//                └── a PROXY header is awaited (net/proxy_reader): kIdle, from its first byte on
-//                    kActive; then the same as without
+//   accepted -> (TLS: server/handshake, kNew) -> kNew -> kActive <-> kIdle -> (on_over) deleted
+//                └── a PROXY header is awaited first (net/proxy_reader): kIdle, from its first
+//                    byte on kActive; then the same as without
 #pragma once
 
 #include <memory>
@@ -17,6 +17,7 @@
 #include "proxy/http/connection.h"
 #include "proxy/net/address.h"
 #include "proxy/net/proxy_reader.h"
+#include "proxy/server/handshake.h"
 
 namespace sluice::server {
 
@@ -26,6 +27,7 @@ class Session final : public event::Deferred,
                       public Recycled<Session>,
                       private http::ServerOwner,
                       private net::ProxyEvents,
+                      private HandshakeEvents,
                       private exchange::ExchangeOwner {
  public:
   Session(WorkerListener& listener, const net::IpPort& client);
@@ -37,7 +39,7 @@ class Session final : public event::Deferred,
   // began with there, or nothing.
   bool resume(Fd fd, uint32_t requests, std::string_view proxied);
   // Answers 503 to whatever is asked first, then closes: the ceiling of connections was reached.
-  void refuse_first() { refusing_ = true; }
+  void refuse_first() { refusal_ = {503, "connections", 1}; }
 
   // Connection: close with the next answer; idle connections stay (DESIGN, law 3).
   void drain(bool draining) {
@@ -67,22 +69,32 @@ class Session final : public event::Deferred,
   void on_no_proxy_header(net::ProxyEnd end, std::string_view reason) override;
   bool await_proxy_header(Fd fd);
   void believe(net::ProxyHeader&& header, std::string_view wire);
+  bool begin(Fd fd);
+  void on_verdict(Verdict verdict) override;
+  void on_parted() override;
+  bool shake_hands(Fd fd);
+  bool open_secured();
+  bool open_refusing();
   bool open(Fd fd, uint32_t requests);
+  void serve(std::unique_ptr<net::Transport> transport, uint32_t requests,
+             std::string_view already_read);
   void enter(observe::ConnectionState state);
 
   WorkerListener& listener_;
   net::IpPort client_;  // the socket's other end, or whom its PROXY header names
   observe::ConnectionState state_ = observe::ConnectionState::kNew;
   observe::ConnectionEnd early_end_ = observe::ConnectionEnd::kFailed;  // without a connection_
-  bool refusing_ = false;
+  exchange::Outcome refusal_{};    // of whatever is asked first; no reason: none
   int descriptor_ = -1;            // connection_'s
   uint32_t index_ = 0;             // in the listener's sessions
   Session* idle_next_ = nullptr;   // the listener's list of idle sessions
   Session** idle_prev_ = nullptr;  // the pointer that points here; null: not in it
   std::unique_ptr<const net::ProxiedClient> proxied_;  // where client_ came by a PROXY header
+  std::unique_ptr<const net::CertificateFacts> certificate_;    // the client's
   std::vector<std::unique_ptr<exchange::Exchange>> exchanges_;  // h1: one at most
   std::unique_ptr<http::ServerConnection> connection_;
   std::unique_ptr<net::ProxyReader> proxy_reader_;  // before connection_, where it is asked for
+  std::unique_ptr<Handshake> handshake_;            // before connection_, where TLS is spoken
 };
 
 }  // namespace sluice::server

@@ -14,6 +14,14 @@ constexpr Duration kBeat = std::chrono::milliseconds(100);
 
 }  // namespace
 
+void furnish(std::vector<ListenerOrder>& orders, const TlsStock::Items& secured) {
+  for (ListenerOrder& order : orders) {
+    for (const TlsStock::Item& item : secured) {
+      if (item.listener == order.shared->name) order.tls = item.context;
+    }
+  }
+}
+
 Result<std::unique_ptr<Worker>> Worker::make(const Shared& shared, observe::WorkerMetrics& metrics,
                                              observe::AccessLogQueue& log_queue) {
   auto loop = event::Loop::make();
@@ -92,6 +100,7 @@ void Worker::take_listeners(const std::vector<ListenerOrder>& orders) {
   for (const ListenerOrder& order : orders) {
     if (auto same = take_listener(*order.shared); same != nullptr) {
       same->reconfigure(order.config);
+      same->set_tls(order.tls);
       same->drain(draining_);
       kept.push_back(std::move(same));
       continue;
@@ -99,6 +108,7 @@ void Worker::take_listeners(const std::vector<ListenerOrder>& orders) {
     WorkerListenerOwner& owner = *this;
     auto made = std::make_unique<WorkerListener>(services_, order.shared, connections_,
                                                  order.config, owner);
+    made->set_tls(order.tls);
     if (const auto started = made->start(); !started) {
       log_.error("listener " + order.shared->name + ": " + started.error().detail);
     }
@@ -127,6 +137,15 @@ std::unique_ptr<WorkerListener> Worker::take_listener(const ListenerShared& shar
 void Worker::leave(std::unique_ptr<WorkerListener> listener) {
   listener->drain(true);
   retired_.push_back(std::move(listener));
+}
+
+void Worker::renew_tls(std::shared_ptr<ListenerShared> listener,
+                       std::shared_ptr<const net::TlsContext> tls) {
+  loop_->post([this, listener = std::move(listener), tls = std::move(tls)] {
+    for (const auto& mine : listeners_) {
+      if (&mine->shared() == listener.get()) mine->set_tls(tls);
+    }
+  });
 }
 
 void Worker::let_go(std::shared_ptr<ListenerShared> listener, std::function<void()> done) {

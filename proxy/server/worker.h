@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "proxy/exchange/services.h"
+#include "proxy/server/tls_stock.h"
 #include "proxy/server/worker_listener.h"
 
 namespace sluice::server {
@@ -28,7 +29,11 @@ struct Shared {
 struct ListenerOrder {
   std::shared_ptr<ListenerShared> shared;
   config::Listener config;
+  std::shared_ptr<const net::TlsContext> tls;  // null: plain
 };
+
+// Each order gets the context of its listener.
+void furnish(std::vector<ListenerOrder>& orders, const TlsStock::Items& secured);
 
 class Worker final : private WorkerListenerOwner, private event::TimerEvents {
  public:
@@ -44,6 +49,9 @@ class Worker final : private WorkerListenerOwner, private event::TimerEvents {
   // accepting until let_go(); named again before that, they stay.
   void install(std::shared_ptr<const exchange::Snapshot> snapshot,
                std::vector<ListenerOrder> listeners, std::function<void()> done);
+  // Certificates or keys were read again; connections there are keep what they began with.
+  void renew_tls(std::shared_ptr<ListenerShared> listener,
+                 std::shared_ptr<const net::TlsContext> tls);
   void let_go(std::shared_ptr<ListenerShared> listener, std::function<void()> done);
   // An upstream has other endpoints, or they have other weights.
   void redefine(const upstream::Definition& definition, std::function<void()> done);

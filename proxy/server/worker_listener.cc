@@ -199,6 +199,48 @@ void WorkerListener::on_no_proxy_header(const net::IpPort& client, std::string_v
                             " was closed: " + std::string(reason));
 }
 
+bool WorkerListener::begin_handshake() {
+  const uint32_t before = shared_->handshakes.fetch_add(1, std::memory_order_relaxed);
+  if (before < config_.limits.handshakes) return true;
+  end_handshake();
+  observe::WorkerMetrics& metrics = services_.observer.metrics();
+  metrics.limit_hit("handshakes");
+  metrics.shaken(shared_->id, observe::Handshake::kCeiling);
+  metrics.dropped("tls_handshake");
+  return false;
+}
+
+void WorkerListener::on_handshake(const net::IpPort& client, Verdict verdict,
+                                  const net::TlsTransport& tls) {
+  using observe::Handshake;
+  // Who only looked whether we are there began nothing.
+  if (verdict != Verdict::kDone && !tls.has_begun()) return;
+  Handshake how = Handshake::kFailed;
+  switch (verdict) {
+    case Verdict::kDone:
+      if (tls.is_resumed()) {
+        how = tls.is_version13() ? Handshake::k13Resumed : Handshake::k12Resumed;
+      } else {
+        how = tls.is_version13() ? Handshake::k13 : Handshake::k12;
+      }
+      break;
+    case Verdict::kPlain: how = Handshake::kPlain; break;
+    case Verdict::kFailed: break;
+    case Verdict::kTimeout: how = Handshake::kTimeout; break;
+    case Verdict::kLeft:
+    case Verdict::kClosed: how = Handshake::kLeft; break;
+  }
+  observe::WorkerMetrics& metrics = services_.observer.metrics();
+  metrics.shaken(shared_->id, how);
+  if (verdict == Verdict::kDone || verdict == Verdict::kPlain) return;  // the exchange has a word
+  metrics.dropped("tls_handshake");
+  if (verdict == Verdict::kTimeout) metrics.limit_hit("handshake_timeout");
+  if (verdict != Verdict::kFailed) return;
+  services_.log.limited(observe::Severity::kInfo, "tls " + shared_->name,
+                        "listener " + shared_->name + ": TLS with " +
+                            std::string(client.ip_text().view()) + " failed: " + tls.why());
+}
+
 exchange::ClientInfo WorkerListener::client_info(const net::IpPort& client) const {
   exchange::ClientInfo info;
   info.address = client.ip_text();

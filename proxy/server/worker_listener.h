@@ -31,7 +31,8 @@ struct ListenerShared {
   std::string bound;          // "127.0.0.1:41234"
   std::string local_address;  // the same without the port
   uint16_t local_port = 0;
-  std::atomic<uint32_t> open{0};  // connections, all workers; touched once per connection
+  std::atomic<uint32_t> open{0};        // connections, all workers; touched once per connection
+  std::atomic<uint32_t> handshakes{0};  // of TLS, under way, all workers; the same
   // Of those accepted while draining: how long a handshake may take.
   std::atomic<uint32_t> slowest_round_trip{0};  // microseconds
 };
@@ -61,6 +62,8 @@ class WorkerListener final : private net::AcceptEvents {
 
   Status start() { return acceptor_.start(); }
   void reconfigure(const config::Listener& config);
+  // For connections from now on; null: they are plain.
+  void set_tls(std::shared_ptr<const net::TlsContext> tls) { tls_ = std::move(tls); }
   // Announces the end on every connection from now on (or no longer); accepting goes on.
   void drain(bool draining);
   // Takes what is queued, then accepts no more. Sessions go on.
@@ -101,6 +104,12 @@ class WorkerListener final : private net::AcceptEvents {
   net::ProxyReader::Terms proxy_terms() const;
   void on_no_proxy_header(const net::IpPort& client, std::string_view reason);
 
+  const std::shared_ptr<const net::TlsContext>& tls() const { return tls_; }
+  Duration handshake_limit() const { return config_.timeouts.handshake; }
+  bool begin_handshake();  // false: there are too many
+  void end_handshake() { shared_->handshakes.fetch_sub(1, std::memory_order_relaxed); }
+  void on_handshake(const net::IpPort& client, Verdict verdict, const net::TlsTransport& tls);
+
   // -- for IdleHandOver --
   enum class Given : uint8_t { kNone, kOne, kLater, kGone };
   Given give_idle(const Channel& line);
@@ -120,6 +129,7 @@ class WorkerListener final : private net::AcceptEvents {
   WorkerListenerOwner& owner_;
   config::Listener config_;
   http::ServerLimits codec_limits_;
+  std::shared_ptr<const net::TlsContext> tls_;
   bool draining_ = false;
   bool accepting_ = true;
   bool ends_tunnels_ = false;

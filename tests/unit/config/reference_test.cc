@@ -178,6 +178,13 @@ TEST_CASE("reference: what stands in comments is the default where it is turned 
   Fastcgi fastcgi;
   fastcgi.root = "/app/public";
   CHECK(scripted.config->upstreams[0].fastcgi == fastcgi);
+  const auto secured = load(uncomment(cut(commented, "    tls: off "), "    # tls:"));
+  CAPTURE(fault(secured));
+  REQUIRE(secured.config);
+  Tls tls;
+  tls.enabled = true;
+  tls.certificates = {{"a.pem", "a.key", "", {}}};
+  CHECK(secured.config->listeners[0].tls == tls);
 
   const auto hashed = load(uncomment(
       cut(commented, "    balance: round_robin") + "\n    balance: ring_hash\n", "    # hash:"));
@@ -296,7 +303,11 @@ TEST_CASE("conf: an edge gateway finds its applications by name") {
 
 TEST_CASE("dump: what is printed reads back as the same") {
   const auto rich = load(
-      "listeners: [ { address: \"unix:/a b\", trusted_proxies: [10.0.0.0/8] } ]\n"
+      "listeners: [ { address: \"unix:/a b\", trusted_proxies: [10.0.0.0/8] },\n"
+      "  { address: \":1\", tls: { certificates: [ { cert: \"a b\", key: c, ocsp: d }, { cert: e,\n"
+      "    key: f } ], min_version: 1.3, client_ca: g, client_certificate: optional,\n"
+      "    tickets: { keys: h, rotate: 90m } } },\n"
+      "  { address: \":2\", tls: { self_signed: on } } ]\n"
       "metrics: { address: off }\nadmin: { socket: off }\nworkers: 3\n"
       "resolver: { servers: [\"[::1]:53\", 10.0.0.2], tries: 5 }\nwatch: on\n"
       "poll: { url: \"http://[::1]:2772/a?b\", interval: 5s }\n"

@@ -52,6 +52,30 @@ size_t count(const http::RequestHead& head, std::string_view name) {
 
 }  // namespace
 
+TEST_CASE("forwarding: what a client's certificate says comes from TLS alone") {
+  const net::CertificateFacts facts{"CN=me", "DNS:me.example", "ab12"};
+  const Fields spoofed{{"X-Client-Cert-Subject", "CN=root"},
+                       {"x-client-cert-verify", "SUCCESS"},
+                       {"X-Client-Cert-Subject", "CN=other"}};
+  auto none = request(spoofed);
+  rewrite_request(untrusted(), none);
+  CHECK(get(none, "X-Client-Cert-Subject").empty());
+  CHECK(get(none, "X-Client-Cert-Verify").empty());
+  auto kept = request(spoofed);
+  rewrite_request(trusted(), kept);
+  CHECK(count(kept, "X-Client-Cert-Subject") == 2);
+  for (Hop hop : {untrusted(), trusted()}) {
+    hop.certificate = &facts;
+    auto shown = request(spoofed);
+    rewrite_request(hop, shown);
+    CHECK(count(shown, "X-Client-Cert-Subject") == 1);
+    CHECK(get(shown, "X-Client-Cert-Subject") == "CN=me");
+    CHECK(get(shown, "X-Client-Cert-San") == "DNS:me.example");
+    CHECK(get(shown, "X-Client-Cert-Fingerprint") == "ab12");
+    CHECK(get(shown, "X-Client-Cert-Verify").empty());
+  }
+}
+
 TEST_CASE("forwarding: an untrusted client's word is replaced") {
   auto head = request({{"X-Forwarded-For", "1.2.3.4"},
                        {"X-Forwarded-For", "5.6.7.8"},

@@ -141,6 +141,31 @@ TEST_CASE("metrics: upstreams, endpoints, listeners, reasons and limits have the
   CHECK(count(metrics.render(), "sluice_upstream_endpoint_state") == 0);
 }
 
+TEST_CASE("metrics: handshakes by how they went, and gauges that are replaced as a whole") {
+  Metrics metrics(options());
+  WorkerMetrics& one = metrics.add_worker();
+  WorkerMetrics& two = metrics.add_worker();
+  const ListenerId listener = metrics.listener(":443");
+  one.shaken(listener, Handshake::k13);
+  two.shaken(listener, Handshake::k13);
+  two.shaken(listener, Handshake::k12Resumed);
+  two.shaken(listener, Handshake::kCeiling);
+  metrics.set_values("sluice_ends", "When.", "name", {{"a", 1}, {"b", 2}});
+  const std::string before = metrics.render();
+  const auto shaken = [&before](const std::string& how) {
+    return value_of(before, "sluice_tls_handshakes_total{listener=\":443\"," + how + "}");
+  };
+  CHECK(shaken("result=\"success\",version=\"1.3\",resumed=\"no\"") == 2);
+  CHECK(shaken("result=\"success\",version=\"1.2\",resumed=\"yes\"") == 1);
+  CHECK(shaken("result=\"ceiling\",version=\"none\",resumed=\"no\"") == 1);
+  CHECK(shaken("result=\"failure\",version=\"none\",resumed=\"no\"") == -1);
+  CHECK(value_of(before, "sluice_ends{name=\"b\"}") == 2);
+  metrics.set_values("sluice_ends", "When.", "name", {{"a", 3}});
+  const std::string after = metrics.render();
+  CHECK(value_of(after, "sluice_ends{name=\"a\"}") == 3);
+  CHECK(value_of(after, "sluice_ends{name=\"b\"}") == -1);
+}
+
 TEST_CASE("metrics: the control thread's facts and borrowed counters are shown") {
   Metrics metrics(options());
   uint64_t lost = 7;
