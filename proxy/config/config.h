@@ -39,7 +39,7 @@ struct Drain {
   Duration quiet = 3s;
   Duration max = 20s;
   Duration deadline = 28s;
-  Duration tunnels = 5s;         // over which they are ended, from the end of accepting on
+  Duration tunnels = 5s;  // over which they are ended, from the end of accepting on
   bool operator==(const Drain&) const = default;
 };
 
@@ -48,7 +48,7 @@ enum class LogFormat : uint8_t { kJson, kCombined, kOff };
 struct AccessLog {
   LogFormat format = LogFormat::kJson;
   std::string path = "/dev/stdout";
-  Bytes buffer = 1_MiB;          // waiting for the disk; beyond it lines are lost and counted
+  Bytes buffer = 1_MiB;  // waiting for the disk; beyond it lines are lost and counted
   bool operator==(const AccessLog&) const = default;
 };
 
@@ -62,9 +62,9 @@ struct Log {
 
 // Ceilings of the whole process.
 struct Limits {
-  uint32_t connections = 0;      // 0: what the descriptors allow
-  Bytes spill = 4_GiB;           // all spill files together
-  Bytes memory = 0_B;            // all buffers together; 0: half of what the container has
+  uint32_t connections = 0;  // 0: what the descriptors allow
+  Bytes spill = 4_GiB;       // all spill files together
+  Bytes memory = 0_B;        // all buffers together; 0: half of what the container has
   bool operator==(const Limits&) const = default;
 };
 
@@ -73,30 +73,30 @@ struct Resolver {
   std::vector<Address> servers;  // none: the system's
   Duration timeout = 2s;         // of one question
   uint32_t tries = 2;
-  Duration min_ttl = 1s;         // asked again not earlier
-  Duration max_ttl = 60s;        // nor later
-  Duration retry = 1s;           // after a failure; what was known is used on
+  Duration min_ttl = 1s;   // asked again not earlier
+  Duration max_ttl = 60s;  // nor later
+  Duration retry = 1s;     // after a failure; what was known is used on
   bool operator==(const Resolver&) const = default;
 };
 
 // The configuration from an HTTP URL, asked for again and again (AppConfig's agent). What it says
 // replaces this file's text, but for `poll` itself.
 struct Poll {
-  std::string url;               // "": off
+  std::string url;  // "": off
   Duration interval = 45s;
-  std::string authorization;     // a header field's value; never logged
+  std::string authorization;  // a header field's value; never logged
   bool operator==(const Poll&) const = default;
 };
 
 struct Ecs {
-  bool metadata = true;          // read, where ECS_CONTAINER_METADATA_URI_V4 is set
-  Duration interval = 10s;       // between two looks at DesiredStatus
-  std::string application;       // name of its container; "": every other one
+  bool metadata = true;     // read, where ECS_CONTAINER_METADATA_URI_V4 is set
+  Duration interval = 10s;  // between two looks at DesiredStatus
+  std::string application;  // name of its container; "": every other one
   bool operator==(const Ecs&) const = default;
 };
 
 struct Config {
-  uint32_t workers = 0;          // 0: auto
+  uint32_t workers = 0;  // 0: auto
   std::string spill_folder = "/tmp";
   Admin admin;
   Metrics metrics;
@@ -105,13 +105,13 @@ struct Config {
   Log log;
   Limits limits;
   Resolver resolver;
-  bool watch = false;            // reload when the file changes
+  bool watch = false;  // reload when the file changes
   Poll poll;
   Ecs ecs;
   std::vector<Listener> listeners;
   std::vector<Route> routes;
   std::vector<Upstream> upstreams;
-  std::string hash;              // of the text as read, includes and variables expanded
+  std::string hash;  // of the text as read, includes and variables expanded
   bool operator==(const Config&) const = default;
 };
 

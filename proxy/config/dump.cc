@@ -33,8 +33,8 @@ void write_process(Writer& w, const Config& c) {
   constexpr const char* kFormats[] = {"json", "combined", "off"};
   constexpr const char* kLevels[] = {"debug", "info", "warning", "error"};
   w.line(0, "workers", or_word(c.workers, "auto"));
-  w.line(0, "admin", fmt::format("{{socket: {}}}", c.admin.socket.empty() ? "off"
-                                                                          : quote(c.admin.socket)));
+  w.line(0, "admin",
+         fmt::format("{{socket: {}}}", c.admin.socket.empty() ? "off" : quote(c.admin.socket)));
   w.line(0, "metrics", "");
   w.line(1, "address", c.metrics.address ? quote(c.metrics.address->text) : "off");
   w.line(1, "buckets", fmt::format("[{}]", fmt::join(c.metrics.buckets, ", ")));
@@ -47,8 +47,9 @@ void write_process(Writer& w, const Config& c) {
          fmt::format("{{format: {}, path: {}, buffer: {}}}",
                      kFormats[static_cast<int>(c.access_log.format)], quote(c.access_log.path),
                      format_bytes(c.access_log.buffer)));
-  w.line(0, "log", fmt::format("{{level: {}, path: {}}}", kLevels[static_cast<int>(c.log.level)],
-                               quote(c.log.path)));
+  w.line(0, "log",
+         fmt::format("{{level: {}, path: {}}}", kLevels[static_cast<int>(c.log.level)],
+                     quote(c.log.path)));
   w.line(0, "limits",
          fmt::format("{{connections: {}, spill: {}, memory: {}}}",
                      or_word(c.limits.connections, "auto"), format_bytes(c.limits.spill),
@@ -69,9 +70,9 @@ void write_sources(Writer& w, const Config& c) {
   w.line(1, "url", c.poll.url.empty() ? "off" : quote(c.poll.url));
   w.line(1, "interval", format_duration(c.poll.interval));
   if (!c.poll.authorization.empty()) w.line(1, "authorization", quote("(secret)"));
-  w.line(0, "ecs", fmt::format("{{metadata: {}, interval: {}, application: {}}}",
-                               on_off(c.ecs.metadata), format_duration(c.ecs.interval),
-                               quote(c.ecs.application)));
+  w.line(0, "ecs",
+         fmt::format("{{metadata: {}, interval: {}, application: {}}}", on_off(c.ecs.metadata),
+                     format_duration(c.ecs.interval), quote(c.ecs.application)));
 }
 
 void write_tls(Writer& w, const Tls& t) {
@@ -90,8 +91,9 @@ void write_tls(Writer& w, const Tls& t) {
   w.line(3, "min_version", t.min_version == TlsVersion::k12 ? "1.2" : "1.3");
   w.line(3, "client_ca", quote(t.client_ca));
   w.line(3, "client_certificate", kKinds[static_cast<size_t>(t.client_certificate)]);
-  w.line(3, "tickets", fmt::format("{{keys: {}, rotate: {}}}", quote(t.tickets.keys),
-                                   format_duration(t.tickets.rotate)));
+  w.line(3, "tickets",
+         fmt::format("{{keys: {}, rotate: {}}}", quote(t.tickets.keys),
+                     format_duration(t.tickets.rotate)));
 }
 
 void write_listener(Writer& w, const Listener& l) {
@@ -109,14 +111,13 @@ void write_listener(Writer& w, const Listener& l) {
                      "handshakes: {}, requests: {}, body_rate: {}}}",
                      format_bytes(l.limits.line), format_bytes(l.limits.headers),
                      l.limits.header_count, format_bytes(l.limits.body), l.limits.connections,
-                     l.limits.handshakes,
-                     or_word(l.limits.requests, "off"), or_word(l.limits.body_rate, "off")));
+                     l.limits.handshakes, or_word(l.limits.requests, "off"),
+                     or_word(l.limits.body_rate, "off")));
   w.line(2, "timeouts",
          fmt::format("{{first_byte: {}, handshake: {}, header: {}, body: {}, idle: {}, send: {}}}",
-                     format_duration(l.timeouts.first_byte),
-                     format_duration(l.timeouts.handshake), format_duration(l.timeouts.header),
-                     format_duration(l.timeouts.body), format_duration(l.timeouts.idle),
-                     format_duration(l.timeouts.send)));
+                     format_duration(l.timeouts.first_byte), format_duration(l.timeouts.handshake),
+                     format_duration(l.timeouts.header), format_duration(l.timeouts.body),
+                     format_duration(l.timeouts.idle), format_duration(l.timeouts.send)));
   w.line(2, "backlog", fmt::format("{}", l.backlog));
 }
 
@@ -141,8 +142,8 @@ void write_action(Writer& w, const Route& r) {
     case Action::kUpstream: return w.line(2, "upstream", quote(r.upstream));
     case Action::kStatic: return write_static(w, r.files);
     case Action::kRedirect:
-      return w.line(2, "redirect", fmt::format("{{to: {}, status: {}}}", quote(r.redirect.to),
-                                               r.redirect.status));
+      return w.line(2, "redirect",
+                    fmt::format("{{to: {}, status: {}}}", quote(r.redirect.to), r.redirect.status));
     case Action::kRespond: break;
   }
   w.line(2, "respond", "");
@@ -179,17 +180,18 @@ void write_route(Writer& w, const Route& r) {
   if (r.replace_prefix) w.line(2, "replace_prefix", quote(*r.replace_prefix));
   write_action(w, r);
   const bool is_limited = r.timeouts.request.count() != 0;
-  w.line(2, "timeouts", fmt::format("{{request: {}}}",
-                                    is_limited ? format_duration(r.timeouts.request) : "off"));
+  w.line(2, "timeouts",
+         fmt::format("{{request: {}}}", is_limited ? format_duration(r.timeouts.request) : "off"));
   if (r.action == Action::kUpstream) {
-    w.line(2, "retry", fmt::format("{{methods: {}, idempotency_key: {}}}", list_of(r.retry.methods),
-                                   on_off(r.retry.idempotency_key)));
+    w.line(2, "retry",
+           fmt::format("{{methods: {}, idempotency_key: {}}}", list_of(r.retry.methods),
+                       on_off(r.retry.idempotency_key)));
     const auto or_off = [](Duration time) {
       return time > Duration{0} ? format_duration(time) : std::string("off");
     };
-    w.line(2, "tunnel", fmt::format("{{idle: {}, max_age: {}, connections: {}}}",
-                                    or_off(r.tunnel.idle), or_off(r.tunnel.max_age),
-                                    r.tunnel.connections));
+    w.line(2, "tunnel",
+           fmt::format("{{idle: {}, max_age: {}, connections: {}}}", or_off(r.tunnel.idle),
+                       or_off(r.tunnel.max_age), r.tunnel.connections));
   }
   if (r.buffering) write_buffering(w, 2, *r.buffering);
   if (r.body) w.line(2, "body", format_bytes(*r.body));

@@ -21,19 +21,19 @@ struct ListenerLimits {
   uint32_t header_count = 200;
   Bytes body = 1_GiB;
   uint32_t connections = 10000;
-  uint32_t handshakes = 1000;    // of TLS, at the same time
-  uint64_t requests = 0;         // per connection; 0: no limit
-  Bytes body_rate = 0_B;         // per second, averaged from the 10th second; 0: no limit
+  uint32_t handshakes = 1000;  // of TLS, at the same time
+  uint64_t requests = 0;       // per connection; 0: no limit
+  Bytes body_rate = 0_B;       // per second, averaged from the 10th second; 0: no limit
   bool operator==(const ListenerLimits&) const = default;
 };
 
 struct ListenerTimeouts {
-  Duration first_byte = 60s;     // connected and silent
-  Duration handshake = 10s;      // of TLS, from the connection on
+  Duration first_byte = 60s;  // connected and silent
+  Duration handshake = 10s;   // of TLS, from the connection on
   Duration header = 10s;
-  Duration body = 30s;           // between two reads
-  Duration idle = 75s;           // above the ALB's 60 s
-  Duration send = 30s;           // between two writes
+  Duration body = 30s;  // between two reads
+  Duration idle = 75s;  // above the ALB's 60 s
+  Duration send = 30s;  // between two writes
   bool operator==(const ListenerTimeouts&) const = default;
 };
 

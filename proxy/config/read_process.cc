@@ -39,11 +39,11 @@ void read_buckets(MapReader& map, std::vector<double>& into) {
     const char* end = item.scalar.data() + item.scalar.size();
     const auto [stopped, error] = std::from_chars(item.scalar.data(), end, value);
     if (error != std::errc{} || stopped != end || !std::isfinite(value) || value <= 0) {
-      map.faults().add(item, fmt::format("\"{}\" is no number of seconds above 0, as in 0.25",
-                                         item.scalar));
+      map.faults().add(
+          item, fmt::format("\"{}\" is no number of seconds above 0, as in 0.25", item.scalar));
     } else if (!buckets.empty() && value <= buckets.back()) {
-      map.faults().add(item, fmt::format("{} does not rise above the bucket before it",
-                                         item.scalar));
+      map.faults().add(item,
+                       fmt::format("{} does not rise above the bucket before it", item.scalar));
     } else {
       buckets.push_back(value);
     }

@@ -20,20 +20,23 @@ void check_path(MapReader& map, std::string_view name, const std::string& path) 
   check_printable(map, name, path);
   if (path.find_first_of("?#") != std::string::npos) {
     return map.fault(name, fmt::format("\"{}\": a route is found by the path alone; leave out what "
-                                       "follows ? or #", path));
+                                       "follows ? or #",
+                                       path));
   }
   const auto segments = split(path, '/');
   for (size_t i = 1; i < segments.size(); ++i) {
     const bool is_last = i + 1 == segments.size();
     if (segments[i] == "." || segments[i] == ".." || (segments[i].empty() && !is_last)) {
       return map.fault(name, fmt::format("\"{}\": no request has such a path: //, /./ and /../ are "
-                                         "resolved before", path));
+                                         "resolved before",
+                                         path));
     }
   }
   for (size_t at = path.find('%'); at != std::string::npos; at = path.find('%', at + 1)) {
     if (path.compare(at, 3, "%2F") != 0) {
       return map.fault(name, fmt::format("\"{}\": write it decoded, as it is compared (only %2F "
-                                         "stays encoded)", path));
+                                         "stays encoded)",
+                                         path));
     }
   }
 }
@@ -44,7 +47,8 @@ void check_host(MapReader& map, std::string& host) {
   if (rest.substr(0, 2) == "*.") rest.remove_prefix(2);
   if (rest.find('*') != std::string_view::npos) {
     return map.fault("host", fmt::format("\"{}\": a * stands for the first label only, as in "
-                                         "*.example.com; leave the key out for every host", host));
+                                         "*.example.com; leave the key out for every host",
+                                         host));
   }
   if (!rest.empty() && rest.front() == '[') return;  // an IPv6 literal
   if (rest.find(':') != std::string_view::npos) {
@@ -62,7 +66,8 @@ void read_methods(MapReader& map, std::vector<std::string>& into) {
                                        [](char c) { return c >= 'a' && c <= 'z'; });
     if (!is_token(item.scalar) || has_lower) {
       map.faults().add(item, fmt::format("\"{}\" is no method; they are written in capitals, as in "
-                                         "GET", item.scalar));
+                                         "GET",
+                                         item.scalar));
     }
     into.push_back(item.scalar);
   }
@@ -87,8 +92,8 @@ void read_headers(MapReader& map, std::vector<HeaderCondition>& into) {
     if (value.is_list() || value.is_map()) {
       map.faults().add(value, "a single value is wanted; list the name ([X-A]) for any value");
     } else {
-      add_condition(map, value, name,
-                    value.is_null() ? std::nullopt : std::optional{value.scalar}, into);
+      add_condition(map, value, name, value.is_null() ? std::nullopt : std::optional{value.scalar},
+                    into);
     }
   }
 }
@@ -132,8 +137,8 @@ void read_redirect(MapReader& map, Redirect& into) {
     const auto name = rest.substr(0, rest.find_first_not_of("abcdefghijklmnopqrstuvwxyz"));
     const std::array kKnown = {"host", "target", "path", "query", "rest"};
     if (std::find(kKnown.begin(), kKnown.end(), name) == kKnown.end()) {
-      map.fault("redirect", fmt::format("\"${}\" is none of $host, $target, $path, $query, $rest",
-                                        name));
+      map.fault("redirect",
+                fmt::format("\"${}\" is none of $host, $target, $path, $query, $rest", name));
     }
   }
 }
@@ -171,10 +176,10 @@ void read_action(MapReader& map, const Scene& scene, const std::vector<Upstream>
   read_redirect(map, into.redirect);
   read_respond(map, into.respond);
   if (given.size() != 1) {
-    return map.fault("", given.empty()
-                             ? "does nothing; give one of upstream, static, redirect, respond"
-                             : fmt::format("has both {} and {}; a route does one thing", given[0],
-                                           given[1]));
+    return map.fault(
+        "", given.empty()
+                ? "does nothing; give one of upstream, static, redirect, respond"
+                : fmt::format("has both {} and {}; a route does one thing", given[0], given[1]));
   }
   const auto index = std::find(kActions.begin(), kActions.end(), given[0]) - kActions.begin();
   into.action = static_cast<Action>(index);
@@ -187,8 +192,8 @@ void read_filters(MapReader& map, const Scene& scene, std::vector<Filter>& into)
     return map.faults().add(*found, "a list is wanted: [ { headers: { … } }, { compress: } ]");
   }
   if (found->items.size() > kMostFilters) {
-    return map.faults().add(*found, fmt::format("are {}; {} is the most", found->items.size(),
-                                                kMostFilters));
+    return map.faults().add(
+        *found, fmt::format("are {}; {} is the most", found->items.size(), kMostFilters));
   }
   for (const auto& item : found->items) {
     if (!item.is_map() || item.entries.size() != 1) {
@@ -253,9 +258,8 @@ void read_route(MapReader& map, const Scene& scene, const std::vector<Upstream>&
   read_match(map, into);
   read_action(map, scene, upstreams, into);
   read_forwarding(map, upstreams, into);
-  map.section("timeouts", [&into](MapReader& m) {
-    m.duration("request", into.timeouts.request, 10ms, "off");
-  });
+  map.section("timeouts",
+              [&into](MapReader& m) { m.duration("request", into.timeouts.request, 10ms, "off"); });
   Bytes body{0};
   map.bytes("body", body);
   if (map.has("body")) into.body = body;

@@ -27,21 +27,21 @@ struct Filter {
 };
 
 struct StaticFiles {
-  std::string root;              // the route's prefix is stripped (nginx's alias)
+  std::string root;  // the route's prefix is stripped (nginx's alias)
   std::vector<std::string> index = {"index.html"};
   std::vector<std::string> try_files;  // "$path", "$path.html", "$path/", "/file"; else `fallback`
-  std::string fallback;          // name of an upstream that gets what no file matches; empty: 404
-  std::string cache_control;     // verbatim; empty: none
+  std::string fallback;       // name of an upstream that gets what no file matches; empty: 404
+  std::string cache_control;  // verbatim; empty: none
   bool listing = false;
-  bool precompressed = true;     // .br .zst .gz siblings
-  bool hidden = false;           // serve dot files
-  bool follow_symlinks = false;  // out of the root never; inside it always
+  bool precompressed = true;                 // .br .zst .gz siblings
+  bool hidden = false;                       // serve dot files
+  bool follow_symlinks = false;              // out of the root never; inside it always
   std::map<std::string, std::string> types;  // extension → MIME type, above the built-in table
   bool operator==(const StaticFiles&) const = default;
 };
 
 struct Redirect {
-  std::string to;                // "https://$host$target"; $host $target $path $query $rest
+  std::string to;  // "https://$host$target"; $host $target $path $query $rest
   int status = 308;
   bool operator==(const Redirect&) const = default;
 };
@@ -63,14 +63,14 @@ struct HeaderCondition {
 };
 
 struct RouteTimeouts {
-  Duration request = 0s;         // head in to answer out; 0: no limit
+  Duration request = 0s;  // head in to answer out; 0: no limit
   bool operator==(const RouteTimeouts&) const = default;
 };
 
 // Of the tunnels that an Upgrade (WebSocket) makes of this route's requests.
 struct Tunnel {
-  Duration idle = 10min;         // neither side says anything; 0: no limit
-  Duration max_age = 0s;         // less up to a tenth, by chance; 0: no limit
+  Duration idle = 10min;          // neither side says anything; 0: no limit
+  Duration max_age = 0s;          // less up to a tenth, by chance; 0: no limit
   uint32_t connections = 10'000;  // open at once
   bool operator==(const Tunnel&) const = default;
 };
@@ -85,15 +85,15 @@ struct RouteRetry {
 enum class Action : uint8_t { kUpstream, kStatic, kRedirect, kRespond };
 
 struct Route {
-  std::string name;              // label in metrics; by default its host and path
-  std::string host;              // "", "example.com", "*.example.com"
-  std::string path = "/";        // prefix by segments
-  std::string exact;             // instead of path
-  std::string regex;             // instead of path; RE2, whole path
+  std::string name;        // label in metrics; by default its host and path
+  std::string host;        // "", "example.com", "*.example.com"
+  std::string path = "/";  // prefix by segments
+  std::string exact;       // instead of path
+  std::string regex;       // instead of path; RE2, whole path
   std::vector<std::string> methods;
   std::vector<HeaderCondition> headers;
-  bool internal = false;         // reached by X-Accel-Redirect and fallbacks only
-  std::string strip_prefix;      // of the forwarded path
+  bool internal = false;                      // reached by X-Accel-Redirect and fallbacks only
+  std::string strip_prefix;                   // of the forwarded path
   std::optional<std::string> replace_prefix;  // put in place of the matched path
   Action action = Action::kUpstream;
   std::string upstream;
@@ -104,7 +104,7 @@ struct Route {
   RouteRetry retry;
   Tunnel tunnel;
   std::optional<Buffering> buffering;  // over the upstream's
-  std::optional<Bytes> body;     // over the listener's limits.body
+  std::optional<Bytes> body;           // over the listener's limits.body
   std::vector<Filter> filters;
   Place place;
   bool operator==(const Route&) const = default;

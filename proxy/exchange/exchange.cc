@@ -43,8 +43,8 @@ void Exchange::advance() {
 }
 
 Exchange::Next Exchange::route() {
-  const Hop hop{client_.address.view(), client_.local_port, request_.secure, client_.trusted,
-                client_.trusted_proxies, client_.certificate};
+  const Hop hop{client_.address.view(), client_.local_port,      request_.secure,
+                client_.trusted,        client_.trusted_proxies, client_.certificate};
   forwarded_ = rewrite_request(hop, request_);
   request_.origin = {
       forwarded_.client, client_.port, client_.local_address, client_.local_port, {}};

@@ -43,7 +43,6 @@ struct Snapshot {
 std::shared_ptr<const Snapshot> build_snapshot(std::shared_ptr<const config::Config> config,
                                                const filter::Registry& filters,
                                                observe::Metrics& metrics, const Snapshot* previous,
-                                               config::Faults& faults,
-                                               upstream::Definer* definer);
+                                               config::Faults& faults, upstream::Definer* definer);
 
 }  // namespace sluice::exchange

@@ -44,34 +44,19 @@ Census count_fields(const Headers& headers) {
   Census census;
   for (const Headers::Field& field : headers) {
     switch (field.id) {
-      case HeaderId::kConnection:
-        ++census.connection;
-        break;
-      case HeaderId::kExpect:
-        ++census.expect;
-        break;
-      case HeaderId::kHost:
-        ++census.host;
-        break;
-      case HeaderId::kContentLength:
-        ++census.length;
-        break;
-      case HeaderId::kTransferEncoding:
-        ++census.transfer;
-        break;
-      case HeaderId::kUpgrade:
-        ++census.upgrade;
-        break;
+      case HeaderId::kConnection: ++census.connection; break;
+      case HeaderId::kExpect: ++census.expect; break;
+      case HeaderId::kHost: ++census.host; break;
+      case HeaderId::kContentLength: ++census.length; break;
+      case HeaderId::kTransferEncoding: ++census.transfer; break;
+      case HeaderId::kUpgrade: ++census.upgrade; break;
       case HeaderId::kHttp2Settings:
       case HeaderId::kKeepAlive:
       case HeaderId::kProxyAuthorization:
       case HeaderId::kProxyConnection:
       case HeaderId::kTe:
-      case HeaderId::kTrailer:
-        ++census.other_hop;
-        break;
-      default:
-        break;
+      case HeaderId::kTrailer: ++census.other_hop; break;
+      default: break;
     }
   }
   return census;
@@ -99,10 +84,8 @@ bool is_never_nominated(HeaderId id, std::string_view name) {
     case HeaderId::kXRealIp:
     case HeaderId::kXRequestId:
     case HeaderId::kXAccelBuffering:
-    case HeaderId::kXAccelRedirect:
-      return true;
-    default:
-      break;
+    case HeaderId::kXAccelRedirect: return true;
+    default: break;
   }
   const auto starts = [name](std::string_view prefix) {
     return name.size() > prefix.size() && iequals(name.substr(0, prefix.size()), prefix);
@@ -164,12 +147,10 @@ bool is_of_this_hop(HeaderId id) {
     case HeaderId::kTe:
     case HeaderId::kTrailer:
     case HeaderId::kTransferEncoding:
-    case HeaderId::kUpgrade:
-      return true;
+    case HeaderId::kUpgrade: return true;
     case HeaderId::kExpect:  // what is left of it is 100-continue, or not ours to obey (HTTP/1.0)
       return true;
-    default:
-      return false;
+    default: return false;
   }
 }
 

@@ -180,9 +180,8 @@ void add_run(CLI::App& app, Words& words) {
   app.add_option("--listen", words.run.flags.listen,
                  "without a file: address to listen on, \":8080\"")
       ->envname("SLUICE_LISTEN");
-  app.add_option(
-         "--upstream", words.run.flags.upstream,
-         "without a file: uwsgi://127.0.0.1:8000, http://…, fastcgi://…, uwsgi+unix:/path")
+  app.add_option("--upstream", words.run.flags.upstream,
+                 "without a file: uwsgi://127.0.0.1:8000, http://…, fastcgi://…, uwsgi+unix:/path")
       ->envname("SLUICE_UPSTREAM");
   app.add_option("--static", words.run.flags.statics,
                  "without a file: /static/=/vol/static, repeatable")

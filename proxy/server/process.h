@@ -37,7 +37,7 @@ namespace sluice::server {
 struct RunOptions {
   std::string config_file;  // empty: the flags
   config::Flags flags;
-  std::string ready_file;  // written once accepting; empty: none
+  std::string ready_file;   // written once accepting; empty: none
   std::string tls_key_log;  // secrets of TLS go there; empty: nowhere
   std::string version;
 };

@@ -153,13 +153,14 @@ bool Session::open(Fd fd, uint32_t requests) {
 void Session::serve(std::unique_ptr<net::Transport> transport, uint32_t requests,
                     std::string_view already_read) {
   descriptor_ = transport->descriptor();
+  is_secure_ = transport->is_secure();
   http::ServerOwner& owner = *this;
   auto codec = std::make_unique<http::H1Server>(std::move(transport), listener_.loop().timers(),
                                                 listener_.codec_limits(), owner);
   http::H1Server& started = *codec;
   started.resume(requests);
   connection_ = std::move(codec);
-  if (listener_.is_draining()) connection_->drain(true);
+  if (listener_.is_draining() || (listener_.hands_over() && !may_travel())) drain(true);
   started.start(already_read);
 }
 
@@ -216,9 +217,10 @@ void Session::on_exchange_over(exchange::Exchange& exchange) {
   exchanges_.erase(at);
 }
 
-bool Session::may_travel(size_t name) const {
-  if (connection_ == nullptr || idle_descriptor() < 0) return false;
-  return proxied_ == nullptr || name + 1 + proxied_->wire.size() <= Message{}.bytes.size();
+bool Session::may_travel() const {
+  if (is_secure_) return false;
+  const size_t told = listener_.shared().name.size() + 1;
+  return proxied_ == nullptr || told + proxied_->wire.size() <= Message{}.bytes.size();
 }
 
 void Session::close(std::string_view reason) {

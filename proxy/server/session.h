@@ -52,9 +52,12 @@ class Session final : public event::Deferred,
   void list_tunnels(std::vector<exchange::Exchange*>& into) const;
   observe::ConnectionEnd end() const;
   // See http::ServerConnection.
-  int idle_descriptor() const { return connection_->idle_descriptor(); }
-  // Its successor can be told all that has to be known of it, beside a name of that size.
-  bool may_travel(size_t name) const;
+  int idle_descriptor() const {
+    return connection_ == nullptr ? -1 : connection_->idle_descriptor();
+  }
+  // It can be given to a successor, as soon as it is idle: all that has to be known of it can be
+  // told, beside the name of its listener, and TLS has no state outside the socket.
+  bool may_travel() const;
   bool is_idle() const { return state_ == observe::ConnectionState::kIdle; }
 
  private:
@@ -86,6 +89,7 @@ class Session final : public event::Deferred,
   observe::ConnectionEnd early_end_ = observe::ConnectionEnd::kFailed;  // without a connection_
   exchange::Outcome refusal_{};    // of whatever is asked first; no reason: none
   int descriptor_ = -1;            // connection_'s
+  bool is_secure_ = false;         // the same
   uint32_t index_ = 0;             // in the listener's sessions
   Session* idle_next_ = nullptr;   // the listener's list of idle sessions
   Session** idle_prev_ = nullptr;  // the pointer that points here; null: not in it

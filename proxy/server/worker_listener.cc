@@ -138,6 +138,9 @@ void WorkerListener::hand_over(const Channel& line) {
   acceptor_.stop();
   acceptor_.drain_queue();
   hand_over_ = std::make_unique<IdleHandOver>(*this, line);
+  for (const auto& session : sessions_) {
+    if (!session->may_travel()) session->drain(true);
+  }
 }
 
 void WorkerListener::adopt(Fd fd, const net::IpPort& client, uint32_t requests,
@@ -149,7 +152,7 @@ void WorkerListener::adopt(Fd fd, const net::IpPort& client, uint32_t requests,
 
 WorkerListener::Given WorkerListener::give_idle(const Channel& line) {
   Session* session = idle_;
-  while (session != nullptr && !session->may_travel(shared_->name.size())) {
+  while (session != nullptr && (!session->may_travel() || session->idle_descriptor() < 0)) {
     session = session->idle_next_;
   }
   if (session == nullptr) return Given::kNone;

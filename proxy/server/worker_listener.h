@@ -94,6 +94,7 @@ class WorkerListener final : private net::AcceptEvents {
   }
   const http::ServerLimits& codec_limits() const { return codec_limits_; }
   bool is_draining() const { return draining_ || owner_.is_draining(); }
+  bool hands_over() const { return hand_over_ != nullptr; }
   exchange::ClientInfo client_info(const net::IpPort& client) const;
   void on_session_state(Session& session, observe::ConnectionState from,
                         observe::ConnectionState to);

@@ -50,8 +50,7 @@ TEST_CASE("load: what is not a map, or nothing at all") {
 
 TEST_CASE("load: later keys are refused, not ignored") {
   for (const std::string upstream :
-       {"protocol: h2c", "protocol: h2", "balance: maglev",
-        "balance: ip_hash", "tls: on"}) {
+       {"protocol: h2c", "protocol: h2", "balance: maglev", "balance: ip_hash", "tls: on"}) {
     CAPTURE(upstream);
     const auto text = with_upstream("endpoints: [\"127.0.0.1:1\"], " + upstream);
     CHECK(fault(text).find("not supported in this version") != std::string::npos);

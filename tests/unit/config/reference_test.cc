@@ -161,8 +161,8 @@ TEST_CASE("reference: what stands in comments is the default where it is turned 
   CHECK(upstream.health == wanted);
   CHECK(upstream.sticky == Sticky{"sluice", 0s});
 
-  const auto mapped = load(
-      uncomment(cut(commented, "    endpoints: [127.0.0.1:8000]\n"), "    # endpoints:"));
+  const auto mapped =
+      load(uncomment(cut(commented, "    endpoints: [127.0.0.1:8000]\n"), "    # endpoints:"));
   CAPTURE(fault(mapped));
   REQUIRE(mapped.config);
   const auto& endpoints = mapped.config->upstreams[0].endpoints;

@@ -15,10 +15,10 @@ std::string with_tls(const std::string& tls) {
 }  // namespace
 
 TEST_CASE("tls: values reach the structure") {
-  const auto loaded = load(with_tls(
-      "{ certificates: [ { cert: a.pem, key: a.key, ocsp: a.der }, { cert: b, key: c } ],"
-      " min_version: 1.3, client_ca: ca.pem, client_certificate: required,"
-      " tickets: { keys: t, rotate: 1h } }"));
+  const auto loaded = load(
+      with_tls("{ certificates: [ { cert: a.pem, key: a.key, ocsp: a.der }, { cert: b, key: c } ],"
+               " min_version: 1.3, client_ca: ca.pem, client_certificate: required,"
+               " tickets: { keys: t, rotate: 1h } }"));
   CAPTURE(fault(loaded));
   REQUIRE(loaded.config);
   const Tls& tls = loaded.config->listeners[0].tls;
@@ -44,8 +44,8 @@ TEST_CASE("tls: off, absent, and made by ourselves") {
   REQUIRE(made.config);
   CHECK(made.config->listeners[0].tls.enabled);
   CHECK(made.config->listeners[0].tls.self_signed);
-  const auto limited = load(with_listener(
-      "{ address: \":1\", limits: { handshakes: 7 }, timeouts: { handshake: 2s } }"));
+  const auto limited = load(
+      with_listener("{ address: \":1\", limits: { handshakes: 7 }, timeouts: { handshake: 2s } }"));
   REQUIRE(limited.config);
   CHECK(limited.config->listeners[0].limits.handshakes == 7);
   CHECK(limited.config->listeners[0].timeouts.handshake == std::chrono::seconds(2));

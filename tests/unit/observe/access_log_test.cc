@@ -92,6 +92,7 @@ TEST_CASE("access log: a pipe nobody empties costs lines, which are counted, and
   const std::string path = scratch / "pipe";
   REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
   const Fd reader(::open(path.c_str(), O_RDONLY | O_NONBLOCK));
+  REQUIRE(::fcntl(reader.get(), F_SETPIPE_SZ, 4096) == 4096);  // less than the queue holds
   auto log = open_log(path, 1, 64_KiB);
   constexpr uint64_t kLines = 5000;
   for (uint64_t i = 0; i < kLines; ++i) log->queue(0).add(record_for(std::string(300, 'x')));
