@@ -47,7 +47,7 @@ class Storm:
         app = self.apps[0]
         if self.is_limited and not self.options.unlimited:
             more.setdefault("in_flight", app.workers)
-        proxy = PEERS[peer or self.peer](self.folder, sources, protocol=app.protocol, once=app.server == "uwsgi", **more)
+        proxy = PEERS[peer or self.peer](self.folder, sources, protocol=app.protocol, once=app.server == "uwsgi", tls=self.options.tls, **more)
         self.proxies.append(proxy)
         return proxy
 
@@ -65,7 +65,8 @@ class Storm:
             mix.pop("half", None)
         connections = self.connections // 2 if self.options.short else self.connections
         return Load(self.targets(), self.folder, connections=connections, processes=1 if self.options.short else 2, mix=mix,
-                    pauses=self.pauses, think=self.think, slow=self.slow_seconds, stream=self.server in ("gunicorn", "gthread"), wave=self.wave)
+                    pauses=self.pauses, think=self.think, slow=self.slow_seconds, stream=self.server in ("gunicorn", "gthread"), wave=self.wave,
+                    tls=self.options.tls)
 
     def act(self):
         pass

@@ -12,7 +12,7 @@ Loopback has no distance, so `rtt` gives it one: a client that is a millisecond 
 what it writes until then is lost. Here it learns of it before; a request that it would write less than `rtt` after it
 saw an end that nobody had announced counts as lost nevertheless ("closed while the request was on its way").
 """
-import collections, errno, gc, heapq, mmap, multiprocessing, os, pickle, random, select, signal, socket, struct, sys, time
+import collections, errno, gc, heapq, mmap, multiprocessing, os, pickle, random, select, signal, socket, ssl, struct, sys, time
 
 # kind of connection: how it behaves, and how many of a hundred connections are of it
 KINDS = {
@@ -38,8 +38,7 @@ class Load:
     """Client processes against targets [(host, port)]. Only open targets get new connections."""
 
     def __init__(self, targets, folder, connections=64, processes=2, patience=45.0, mix=None, pauses=(1.0, 2.0), think=0.01,
-                 slow=0.0, stream=False, rtt=0.001,
-                 wave=0.0):
+                 slow=0.0, stream=False, rtt=0.001, wave=0.0, tls=False):
         self.shared = mmap.mmap(-1, SIZE)
         self.folder, self.patience, self.processes = folder, patience, []
         for n in range(len(targets)):
@@ -48,7 +47,7 @@ class Load:
         context = multiprocessing.get_context("fork")
         for n in range(processes):
             spec = dict(number=n, targets=targets, kinds=kinds[n::processes], patience=patience, pauses=pauses, think=think, slow=slow,
-                        stream=stream, rtt=rtt, wave=wave, out="%s/deeds.%d" % (folder, n))
+                        stream=stream, rtt=rtt, wave=wave, tls=tls, out="%s/deeds.%d" % (folder, n))
             self.processes.append(context.Process(target=_work, args=(spec, self.shared), daemon=True))
 
     def start(self):
@@ -92,6 +91,12 @@ def _spread(mix, connections):
     return kinds
 
 
+def _any_certificate():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
 def _work(spec, shared):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.disable()
@@ -106,6 +111,7 @@ class Loop:
         self.random = random.Random(spec["number"] * 7919 + os.getpid())
         self.poll, self.fds, self.timers, self.serial = select.epoll(), {}, [], 0
         self.deeds, self.next = [], 0
+        self.context = _any_certificate() if spec["tls"] else None
         self.busy, self.stopping, self.polled = 0, False, time.monotonic()
         self.counter = COUNTS + 8 * spec["number"]
         self.connections = [Connection(self, kind) for kind in spec["kinds"]]
@@ -152,6 +158,7 @@ class Connection:
         self.loop, self.kind = loop, kind
         self.sock, self.fd, self.timer, self.busy = None, -1, 0, False
         self.connected, self.target, self.is_connecting, self.end_seen = 0.0, 0, False, 0.0
+        self.is_shaking = False
 
     def at(self, when, action):
         loop = self.loop
@@ -198,9 +205,9 @@ class Connection:
     def is_usable(self):
         """An end that is here before the next request is written loses nothing."""
         try:
-            self.sock.recv(1, socket.MSG_PEEK)
+            self.sock.recv(*(1, socket.MSG_PEEK) if self.loop.context is None else (1,))
             return False
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError):
             return True
         except OSError:
             return False
@@ -249,11 +256,28 @@ class Connection:
         code = self.sock.connect_ex(self.loop.spec["targets"][self.target])
         if code not in (0, errno.EINPROGRESS):
             return self.fail("lost", "connect: " + errno.errorcode.get(code, str(code)))
+        if self.loop.context is not None:
+            self.sock = self.loop.context.wrap_socket(self.sock, do_handshake_on_connect=False, suppress_ragged_eofs=False)
+            self.is_shaking = True
         self.fd = self.sock.fileno()
         self.loop.fds[self.fd] = self
         self.loop.poll.register(self.fd, select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET)
 
+    def shake(self):
+        """-> is TLS there?"""
+        try:
+            self.sock.do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return False
+        except OSError as e:
+            self.fail("lost", "TLS: %s" % e)
+            return False
+        self.is_shaking = False
+        return True
+
     def send(self):
+        if self.is_shaking and not self.shake():
+            return
         try:
             while self.out:
                 sent = self.sock.send(self.out)
@@ -261,13 +285,13 @@ class Connection:
                     self.out = b""
                     break
                 self.out = self.out[sent:]
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
         except OSError:
             return  # what it is, and whether an answer came before it, reading tells
         if not self.out and self.kind == "half":
             try:
-                self.sock.shutdown(socket.SHUT_WR)
+                socket.socket.shutdown(self.sock, socket.SHUT_WR)  # an SSLSocket's own would forget TLS
             except OSError:
                 pass
 
@@ -283,8 +307,10 @@ class Connection:
             if not events & select.EPOLLOUT:
                 return
             self.is_connecting, self.connected = False, time.monotonic()
-        if events & select.EPOLLOUT and self.out:
+        if self.out and (self.is_shaking or events & select.EPOLLOUT):
             self.send()
+            if not self.busy or self.is_shaking:
+                return
         if events & (select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR):
             if self.kind == "trickler":
                 self.readable = True
@@ -304,8 +330,10 @@ class Connection:
         while True:
             try:
                 data = self.sock.recv(most)
-            except BlockingIOError:
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 return
+            except ssl.SSLEOFError:
+                return self.ended("cut")
             except OSError as e:
                 return self.ended("reset" if e.errno == errno.ECONNRESET else errno.errorcode.get(e.errno, str(e)))
             if not data:
