@@ -108,16 +108,18 @@ void write_listener(Writer& w, const Listener& l) {
   write_tls(w, l.tls);
   w.line(2, "limits",
          fmt::format("{{line: {}, headers: {}, header_count: {}, body: {}, connections: {}, "
-                     "handshakes: {}, requests: {}, body_rate: {}}}",
+                     "handshakes: {}, requests: {}, streams: {}, body_rate: {}}}",
                      format_bytes(l.limits.line), format_bytes(l.limits.headers),
                      l.limits.header_count, format_bytes(l.limits.body), l.limits.connections,
                      l.limits.handshakes, or_word(l.limits.requests, "off"),
-                     or_word(l.limits.body_rate, "off")));
+                     or_word(l.limits.streams, "off"), or_word(l.limits.body_rate, "off")));
   w.line(2, "timeouts",
-         fmt::format("{{first_byte: {}, handshake: {}, header: {}, body: {}, idle: {}, send: {}}}",
+         fmt::format("{{first_byte: {}, handshake: {}, header: {}, body: {}, idle: {}, send: {}, "
+                     "ping: {}}}",
                      format_duration(l.timeouts.first_byte), format_duration(l.timeouts.handshake),
                      format_duration(l.timeouts.header), format_duration(l.timeouts.body),
-                     format_duration(l.timeouts.idle), format_duration(l.timeouts.send)));
+                     format_duration(l.timeouts.idle), format_duration(l.timeouts.send),
+                     or_word(l.timeouts.ping, "off")));
   w.line(2, "backlog", fmt::format("{}", l.backlog));
 }
 

@@ -23,6 +23,7 @@ struct ListenerLimits {
   uint32_t connections = 10000;
   uint32_t handshakes = 1000;  // of TLS, at the same time
   uint64_t requests = 0;       // per connection; 0: no limit
+  uint32_t streams = 128;      // of one HTTP/2 connection, at the same time; 0: it is not spoken
   Bytes body_rate = 0_B;       // per second, averaged from the 10th second; 0: no limit
   bool operator==(const ListenerLimits&) const = default;
 };
@@ -34,6 +35,7 @@ struct ListenerTimeouts {
   Duration body = 30s;  // between two reads
   Duration idle = 75s;  // above the ALB's 60 s
   Duration send = 30s;  // between two writes
+  Duration ping = 60s;  // HTTP/2: silent while requests run; 0: never asked
   bool operator==(const ListenerTimeouts&) const = default;
 };
 

@@ -13,6 +13,7 @@ void read_limits(MapReader& map, ListenerLimits& into) {
   map.number("connections", into.connections, 1, 10'000'000);
   map.number("handshakes", into.handshakes, 1, 10'000'000);
   map.number("requests", into.requests, 1, kMostRequests, "off");
+  map.number("streams", into.streams, 1, 10'000, "off");
   map.bytes("body_rate", into.body_rate, 1_B, "off");
 }
 
@@ -23,6 +24,7 @@ void read_timeouts(MapReader& map, ListenerTimeouts& into) {
   map.duration("body", into.body, 10ms);
   map.duration("idle", into.idle, 10ms);
   map.duration("send", into.send, 10ms);
+  map.duration("ping", into.ping, 10ms, "off");
 }
 
 }  // namespace

@@ -24,6 +24,14 @@ void Timer::arm(Duration from_now) {
   ++timers_->armed_;
 }
 
+void Timer::arm_at_once() {
+  cancel();
+  deadline_ = 0;
+  place_ = Timers::kAtOnce;
+  timers_->link(timers_->at_once_, *this);
+  ++timers_->armed_;
+}
+
 void Timer::disarm() {
   timers_->remove(*this);
   --timers_->armed_;
@@ -42,23 +50,27 @@ void Timers::place(Timer& timer) {
   uint64_t index = at / unit_of(level);
   if (index - tick_ / unit_of(level) >= kSlots) index = tick_ / unit_of(level) + kSlots - 1;
   const auto slot = static_cast<size_t>(index % kSlots);
-  Timer*& head = slots_[static_cast<size_t>(level)][slot];
   timer.place_ = static_cast<uint16_t>(static_cast<size_t>(level) * kSlots + slot);
+  link(slots_[static_cast<size_t>(level)][slot], timer);
+  occupied_[static_cast<size_t>(level)] |= uint64_t{1} << slot;
+}
+
+void Timers::link(Timer*& head, Timer& timer) {
   timer.next_ = head;
   if (head != nullptr) head->prev_ = &timer.next_;
   head = &timer;
   timer.prev_ = &head;
-  occupied_[static_cast<size_t>(level)] |= uint64_t{1} << slot;
 }
 
 void Timers::remove(Timer& timer) {
   *timer.prev_ = timer.next_;
   if (timer.next_ != nullptr) timer.next_->prev_ = timer.prev_;
+  timer.prev_ = nullptr;
+  timer.next_ = nullptr;
+  if (timer.place_ == kAtOnce) return;
   const size_t level = timer.place_ / kSlots;
   const size_t slot = timer.place_ % kSlots;
   if (slots_[level][slot] == nullptr) occupied_[level] &= ~(uint64_t{1} << slot);
-  timer.prev_ = nullptr;
-  timer.next_ = nullptr;
 }
 
 // Detaches the whole list first: a callback may arm timers into the very slot that is running, or
@@ -94,12 +106,8 @@ void Timers::cascade(int level) {
     if (timer.deadline_ <= tick_) {
       // Due in this very tick: the level-0 slot that runs next.
       const auto now_slot = static_cast<size_t>(tick_ % kSlots);
-      Timer*& due = slots_[0][now_slot];
       timer.place_ = static_cast<uint16_t>(now_slot);
-      timer.next_ = due;
-      if (due != nullptr) due->prev_ = &timer.next_;
-      due = &timer;
-      timer.prev_ = &due;
+      link(slots_[0][now_slot], timer);
       occupied_[0] |= uint64_t{1} << now_slot;
     } else {
       place(timer);
@@ -109,6 +117,7 @@ void Timers::cascade(int level) {
 
 void Timers::advance(TimePoint now) {
   set_now(now);
+  if (at_once_ != nullptr) run(at_once_);
   const auto last = static_cast<uint64_t>((now_ - start_) / kTick);
   while (tick_ < last) {
     if (armed_ == 0) {
@@ -137,6 +146,7 @@ void Timers::advance(TimePoint now) {
 
 TimePoint Timers::next_turn() const {
   if (armed_ == 0) return TimePoint::max();
+  if (at_once_ != nullptr) return now_;
   uint64_t best = UINT64_MAX;
   for (int level = 0; level < kLevels; ++level) {
     const uint64_t bits = occupied_[static_cast<size_t>(level)];

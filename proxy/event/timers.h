@@ -33,6 +33,8 @@ class Timer {
 
   // Arms, or moves the deadline if armed.
   void arm(Duration from_now);
+  // At the next advance(), whatever time it brings: after all the news of this round of the loop.
+  void arm_at_once();
   void cancel() {
     if (is_armed()) disarm();
   }
@@ -73,8 +75,10 @@ class Timers {
   friend class Timer;
   static constexpr int kLevels = 4;
   static constexpr int kSlots = 64;
+  static constexpr uint16_t kAtOnce = kLevels * kSlots;  // place_ of what is in at_once_
   uint64_t tick_of(TimePoint t) const;  // rounded up
   void place(Timer& timer);
+  void link(Timer*& head, Timer& timer);
   void remove(Timer& timer);
   void run(Timer*& list);
   void cascade(int level);
@@ -85,6 +89,7 @@ class Timers {
   size_t armed_ = 0;
   std::array<std::array<Timer*, kSlots>, kLevels> slots_{};
   std::array<uint64_t, kLevels> occupied_{};
+  Timer* at_once_ = nullptr;  // for the next advance()
   Timer* running_ = nullptr;  // the list that advance() is working off
 };
 

@@ -62,7 +62,7 @@ bool CgiVariables::is_same_name(const Headers::Field& a, const Headers::Field& b
 }
 
 std::string_view CgiVariables::protocol() const {
-  return head_.version == Version::kHttp2 ? "HTTP/2.0" : name_of(head_.version);
+  return name_of(head_.version);
 }
 
 // The host without its port, unless the listener has a name.

@@ -10,6 +10,7 @@
 #include "proxy/base/result.h"
 #include "proxy/event/loop.h"
 #include "proxy/http/stream.h"
+#include "proxy/net/transport.h"
 
 namespace sluice::http {
 
@@ -19,12 +20,14 @@ struct ServerLimits {
   uint64_t header_block = 64 * 1024;  // without the request line
   uint32_t header_count = 200;
   uint64_t requests = 0;                           // per connection; 0: no limit
+  uint32_t streams = 0;                            // HTTP/2's at the same time; 0: not spoken
   Duration first_byte = std::chrono::seconds(60);  // connected, and nothing sent yet
   Duration header = std::chrono::seconds(10);      // first byte of a head to its last
   Duration idle = std::chrono::seconds(75);        // between requests
   Duration body = std::chrono::seconds(30);        // between two reads of a body
   uint64_t body_rate = 0;  // bytes a second, averaged from the 10th second on; 0: none
   Duration send = std::chrono::seconds(30);   // between two writes
+  Duration ping = std::chrono::seconds(60);   // HTTP/2, silent with requests: asked; 0: never
   Duration linger = std::chrono::seconds(5);  // after our FIN, for the client's
   uint64_t linger_bytes = 1 << 20;            // discarded at most while lingering
 };
@@ -35,6 +38,15 @@ struct Rejection {
   std::string_view reason;  // for log and dropped_total: "malformed_header", "version", ...
   std::string_view method;  // as far as they were understood; may be empty
   std::string_view target;
+  Version version = Version::kHttp11;
+};
+
+// How a request of a connection that carries many at once came to its end.
+enum class StreamEnd : uint8_t {
+  kAnswered,
+  kClientReset,  // the client took it back
+  kReset,        // broken off by us: malformed, cut, too slow, or with the connection
+  kRefused,      // never looked at: above a ceiling, or after the farewell
 };
 
 class ServerOwner {
@@ -42,6 +54,15 @@ class ServerOwner {
   // A whole head is in. Answers who hears of this stream from now on.
   virtual ServerEvents& on_request(ServerStream& stream, RequestHead&& head) = 0;
   virtual void on_rejected(const Rejection& rejection) = 0;
+  // A ceiling was met (static text), whether or not it cost a request. For the books, as the next:
+  // both may come from inside any call, and order nothing.
+  virtual void on_limit(std::string_view limit) { static_cast<void>(limit); }
+  virtual void on_stream_over(StreamEnd end) { static_cast<void>(end); }
+  // The first bytes are HTTP/2's (http/h2_server): the owner goes on with the transport and what
+  // was read from it. The connection that says so is over; destroy it on a later tick.
+  virtual void on_h2(std::unique_ptr<net::Transport> transport, std::string_view already_read) {
+    static_cast<void>(transport), static_cast<void>(already_read);  // limits.streams is 0
+  }
   // Between requests with nothing in the buffers (true), or no longer (false): for the owner's
   // books; it may come from inside finish(), and order nothing.
   virtual void on_idle(bool idle) = 0;
@@ -66,6 +87,9 @@ class ServerConnection : public event::Deferred {
   // Announce the end with the next answer (Connection: close, GOAWAY); never close an idle
   // HTTP/1.1 connection first (DESIGN, law 3). Taken back with `false` where it was not said yet.
   virtual void drain(bool draining) = 0;
+  // Takes no more requests, and closes politely once those that run are answered. A connection
+  // that has one request at a time says so with its answer (drain).
+  virtual void retire() { drain(true); }
   // Close now: idle ones politely, running ones cut; a head that is not whole is answered 503 and
   // rejected for this reason (static text). Not an idle one that has unread bytes: they may be a
   // request, which is served.

@@ -8,6 +8,7 @@
 
 #include "proxy/base/assert.h"
 #include "proxy/http/h1_server_request.h"
+#include "proxy/http/h2_server.h"
 #include "proxy/http/head_parser.h"
 #include "proxy/http/head_writer.h"
 
@@ -111,7 +112,9 @@ void H1Server::next_head() {
   Request& r = *request_;
   const HeadLimits limits{limits_.request_line, limits_.header_block, limits_.header_count};
   for (;;) {
-    if (!r.in.empty()) {
+    const bool h2 = requests_ == 0 && may_be_h2(r.in.bytes());
+    if (h2 && r.in.size() >= kH2Preface.size()) return hand_to_h2();
+    if (!h2 && !r.in.empty()) {
       RequestHead head;
       const auto taken = parse_request_head(r.in.bytes(), limits, r.scanned, head);
       if (!taken) return reject(taken.error(), head);
@@ -134,6 +137,22 @@ void H1Server::next_head() {
   if (r.in.empty()) return become_idle();
   if (deadline_ == TimePoint::max()) deadline_ = timers_.now() + limits_.header;
   watch();
+}
+
+// RFC 9113 §3.3: the client knows that we speak it. Over TLS, ALPN would have said so.
+bool H1Server::may_be_h2(std::string_view begin) const {
+  if (begin.empty() || begin.front() != kH2Preface.front()) return false;
+  if (limits_.streams == 0 || transport_->is_secure()) return false;
+  return begin.substr(0, kH2Preface.size()) == kH2Preface.substr(0, begin.size());
+}
+
+void H1Server::hand_to_h2() {
+  const std::unique_ptr<Request> request = std::move(request_);
+  phase_ = Phase::kOver;
+  over_told_ = true;  // by this
+  deadline_ = TimePoint::max();
+  timer_.cancel();
+  owner_.on_h2(std::move(transport_), request->in.bytes());
 }
 
 void H1Server::begin_stream(RequestHead&& head) {

@@ -77,6 +77,8 @@ class H1Server final : public ServerConnection,
 
   // Heads.
   void next_head();
+  bool may_be_h2(std::string_view begin) const;
+  void hand_to_h2();
   void begin_stream(RequestHead&& head);
   void reject(const HeadFault& fault, const RequestHead& head);
   void on_head_cut(const net::Io& io);
@@ -111,7 +113,7 @@ class H1Server final : public ServerConnection,
   TimePoint earliest() const;
 
   // Fixed at birth.
-  const std::unique_ptr<net::Transport> transport_;
+  std::unique_ptr<net::Transport> transport_;  // until hand_to_h2()
   event::Timers& timers_;
   const ServerLimits& limits_;
   ServerOwner& owner_;

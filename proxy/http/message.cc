@@ -51,7 +51,7 @@ std::string_view name_of(Version version) {
     case Version::kHttp11:
       return "HTTP/1.1";
     case Version::kHttp2:
-      return "HTTP/2";
+      return "HTTP/2.0";
   }
   return "HTTP/1.1";
 }

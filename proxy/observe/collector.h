@@ -38,6 +38,7 @@ class Collector final : public prometheus::Collectable {
   void collect_listeners(Families& out) const;
   void collect_handshakes(Families& out) const;
   void collect_values(Families& out) const;
+  void collect_h2(Families& out) const;
   void collect_upstreams(Families& out) const;
   void collect_endpoints(Families& out) const;
   void collect_endpoint_states(Families& out) const;

@@ -60,6 +60,15 @@ enum class Handshake : uint8_t {
 };
 constexpr uint8_t kHandshakes = 9;
 
+// How a request of an HTTP/2 connection came to its end.
+enum class H2StreamEnd : uint8_t {
+  kAnswered,
+  kClientReset,  // the client took it back
+  kReset,        // broken off by us: malformed, cut, too slow, or with the connection
+  kRefused,      // never looked at: above a ceiling, or after GOAWAY
+};
+constexpr uint8_t kH2StreamEnds = 4;
+
 enum class UpstreamConnectionState : uint8_t { kConnecting, kActive, kIdle };
 constexpr uint8_t kUpstreamConnectionStates = 3;
 

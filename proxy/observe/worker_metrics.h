@@ -81,6 +81,10 @@ class WorkerMetrics {
     tunnel_sent_.add(sent);
   }
 
+  // HTTP/2 towards clients.
+  void h2_connections(int64_t by) { h2_connections_.add(by); }
+  void h2_stream_over(H2StreamEnd how) { h2_streams_[static_cast<size_t>(how)].add(); }
+
   // Towards upstreams. One attempt: code 0 when no answer came.
   void on_upstream_done(EndpointId endpoint, int code, Duration took);
   void connected(EndpointId endpoint, bool well);
@@ -111,6 +115,8 @@ class WorkerMetrics {
   std::array<Count, kTunnelEnds> tunnels_ended_;
   Count tunnel_received_;
   Count tunnel_sent_;
+  Gauge h2_connections_;
+  std::array<Count, kH2StreamEnds> h2_streams_;
   CellTable<RouteCell> routes_;
   CellTable<UpstreamCell> upstreams_;
   CellTable<EndpointCell> endpoints_;

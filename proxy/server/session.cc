@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "proxy/http/h1_server.h"
+#include "proxy/http/h2_server.h"
 #include "proxy/net/plain_transport.h"
 #include "proxy/server/worker_listener.h"
 
@@ -164,6 +165,32 @@ void Session::serve(std::unique_ptr<net::Transport> transport, uint32_t requests
   started.start(already_read);
 }
 
+// By prior knowledge (http/h1_server has seen its preface), or because ALPN says so.
+void Session::serve_h2(std::unique_ptr<net::Transport> transport, std::string_view already_read) {
+  http::ServerOwner& owner = *this;
+  auto codec = std::make_unique<http::H2Server>(std::move(transport), listener_.loop().timers(),
+                                                listener_.codec_limits(), owner);
+  http::H2Server& started = *codec;
+  connection_ = std::move(codec);
+  is_h2_ = true;
+  listener_.services().observer.metrics().h2_connections(1);
+  if (listener_.is_draining()) connection_->drain(true);
+  started.start(already_read);
+}
+
+void Session::on_h2(std::unique_ptr<net::Transport> transport, std::string_view already_read) {
+  listener_.loop().defer_delete(std::move(connection_));  // it is still on the stack: it called us
+  serve_h2(std::move(transport), already_read);
+}
+
+void Session::on_limit(std::string_view limit) {
+  listener_.services().observer.metrics().limit_hit(limit);
+}
+
+void Session::on_stream_over(http::StreamEnd end) {
+  listener_.services().observer.metrics().h2_stream_over(static_cast<observe::H2StreamEnd>(end));
+}
+
 void Session::enter(ConnectionState state) {
   if (state == state_) return;
   listener_.on_session_state(*this, state_, state);
@@ -207,6 +234,7 @@ void Session::on_idle(bool idle) {
 }
 
 void Session::on_over() {
+  if (is_h2_) listener_.services().observer.metrics().h2_connections(-1);
   listener_.on_session_over(*this);
 }
 
@@ -231,6 +259,7 @@ void Session::close(std::string_view reason) {
   std::vector<exchange::Exchange*> running;
   for (const auto& exchange : exchanges_) running.push_back(exchange.get());
   for (exchange::Exchange* exchange : running) exchange->abort(reason);
+  if (is_h2_) connection_->retire();
 }
 
 void Session::list_tunnels(std::vector<exchange::Exchange*>& into) const {

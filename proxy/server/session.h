@@ -64,6 +64,9 @@ class Session final : public event::Deferred,
   friend class WorkerListener;
   http::ServerEvents& on_request(http::ServerStream& stream, http::RequestHead&& head) override;
   void on_rejected(const http::Rejection& rejection) override;
+  void on_limit(std::string_view limit) override;
+  void on_stream_over(http::StreamEnd end) override;
+  void on_h2(std::unique_ptr<net::Transport> transport, std::string_view already_read) override;
   void on_idle(bool idle) override;
   void on_over() override;
   void on_exchange_over(exchange::Exchange& exchange) override;
@@ -81,6 +84,7 @@ class Session final : public event::Deferred,
   bool open(Fd fd, uint32_t requests);
   void serve(std::unique_ptr<net::Transport> transport, uint32_t requests,
              std::string_view already_read);
+  void serve_h2(std::unique_ptr<net::Transport> transport, std::string_view already_read);
   void enter(observe::ConnectionState state);
 
   WorkerListener& listener_;
@@ -90,12 +94,13 @@ class Session final : public event::Deferred,
   exchange::Outcome refusal_{};    // of whatever is asked first; no reason: none
   int descriptor_ = -1;            // connection_'s
   bool is_secure_ = false;         // the same
+  bool is_h2_ = false;             // the same: several exchanges at once
   uint32_t index_ = 0;             // in the listener's sessions
   Session* idle_next_ = nullptr;   // the listener's list of idle sessions
   Session** idle_prev_ = nullptr;  // the pointer that points here; null: not in it
   std::unique_ptr<const net::ProxiedClient> proxied_;  // where client_ came by a PROXY header
   std::unique_ptr<const net::CertificateFacts> certificate_;    // the client's
-  std::vector<std::unique_ptr<exchange::Exchange>> exchanges_;  // h1: one at most
+  std::vector<std::unique_ptr<exchange::Exchange>> exchanges_;  // h1: one; h2: limits.streams
   std::unique_ptr<http::ServerConnection> connection_;
   std::unique_ptr<net::ProxyReader> proxy_reader_;  // before connection_, where it is asked for
   std::unique_ptr<Handshake> handshake_;            // before connection_, where TLS is spoken

@@ -20,12 +20,14 @@ http::ServerLimits limits_of(const config::Listener& config) {
   limits.header_block = config.limits.headers.count;
   limits.header_count = config.limits.header_count;
   limits.requests = config.limits.requests;
+  limits.streams = config.limits.streams;
   limits.body_rate = config.limits.body_rate.count;
   limits.first_byte = config.timeouts.first_byte;
   limits.header = config.timeouts.header;
   limits.idle = config.timeouts.idle;
   limits.body = config.timeouts.body;
   limits.send = config.timeouts.send;
+  limits.ping = config.timeouts.ping;
   return limits;
 }
 
@@ -302,7 +304,7 @@ void WorkerListener::on_rejected(const net::IpPort& client, const http::Rejectio
   record.client = address.view();
   record.method = rejection.method;
   record.target = rejection.target;
-  record.protocol = "HTTP/1.1";
+  record.protocol = http::name_of(rejection.version);
   record.status = rejection.status;
   record.reason = rejection.reason;
   record.started = wall_now();

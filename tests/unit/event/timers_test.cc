@@ -46,6 +46,30 @@ TEST_CASE("timers: fire at their deadline, not before") {
   CHECK(timers.armed() == 0);
 }
 
+TEST_CASE("timers: at once is the next advance, also of a clock that stands still, and once") {
+  Timers timers(kStart);
+  Recorder r(timers);
+  Recorder never(timers);
+  r.timer.arm(5ms);
+  r.timer.arm_at_once();
+  never.timer.arm_at_once();
+  never.timer.cancel();
+  CHECK(timers.next_turn() == kStart);
+  timers.advance(kStart);
+  CHECK(r.fired == 1);
+  CHECK(never.fired == 0);
+  CHECK_FALSE(r.timer.is_armed());
+  CHECK(timers.next_turn() == TimePoint::max());
+  timers.advance(kStart + 10ms);
+  CHECK(r.fired == 1);
+  r.timer.arm_at_once();
+  r.timer.arm(3ms);
+  timers.advance(timers.now());
+  CHECK(r.fired == 1);
+  timers.advance(timers.now() + 3ms);
+  CHECK(r.fired == 2);
+}
+
 TEST_CASE("timers: a cancelled or destroyed timer stays silent") {
   Timers timers(kStart);
   Recorder r(timers);

@@ -73,8 +73,9 @@ struct FakeExchange final : http::ServerEvents {
   bool greedy = true;
 };
 
-struct ServerRig final : http::ServerOwner {
+struct ServerRig : http::ServerOwner {
   explicit ServerRig(bool one_byte = false) { wire.one_byte = one_byte; }
+  virtual ~ServerRig() = default;
 
   void start(std::string_view already_read = {}) {
     server = std::make_unique<http::H1Server>(std::make_unique<MemoryTransport>(wire), timers,
@@ -99,6 +100,11 @@ struct ServerRig final : http::ServerOwner {
     ++idle_news;
   }
   void on_over() override { ++overs; }
+  void on_limit(std::string_view limit) override { hits.emplace_back(limit); }
+  void on_h2(std::unique_ptr<net::Transport> transport, std::string_view already_read) override {
+    h2_transport = std::move(transport);
+    h2_read = already_read;
+  }
 
   event::Timers timers{TimePoint{}};
   http::ServerLimits limits;
@@ -106,6 +112,9 @@ struct ServerRig final : http::ServerOwner {
   std::function<void(FakeExchange&)> act;  // within on_request()
   std::vector<std::unique_ptr<FakeExchange>> exchanges;
   std::vector<std::string> rejected;
+  std::vector<std::string> hits;  // of limits
+  std::unique_ptr<net::Transport> h2_transport;
+  std::string h2_read;
   bool idle = false;
   int idle_news = 0;
   int overs = 0;
