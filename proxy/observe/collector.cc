@@ -21,7 +21,6 @@ namespace {
 constexpr const char* kConnectionStateNames[] = {"new", "active", "idle", "closing"};
 constexpr const char* kConnectionEndNames[] = {"client",      "answer", "timeout", "order",
                                                "handed_over", "failed", "refused"};
-constexpr const char* kH2StreamEndNames[] = {"answered", "client_reset", "reset", "refused"};
 constexpr const char* kUpstreamConnectionStateNames[] = {"connecting", "active", "idle"};
 constexpr const char* kRetryProofNames[] = {"never_sent", "not_received", "ambiguous"};
 constexpr std::pair<EndpointState, const char*> kEndpointStateNames[] = {
@@ -314,24 +313,6 @@ void Collector::collect_listeners(Families& out) const {
   keep(out, std::move(accepts));
   keep(out, std::move(ends));
   keep(out, std::move(pauses));
-}
-
-void Collector::collect_h2(Families& out) const {
-  int64_t open = 0;
-  std::array<uint64_t, kH2StreamEnds> ends{};
-  for (const auto& worker : metrics_.workers_) {
-    open += worker->h2_connections_.get();
-    for (size_t how = 0; how < kH2StreamEnds; ++how) ends[how] += worker->h2_streams_[how].get();
-  }
-  single_gauge(out, "sluice_http2_connections", "Open client connections that speak HTTP/2.",
-               as_double(open));
-  MetricFamily streams =
-      family("sluice_http2_streams_total", "Streams of HTTP/2 clients, by how they ended.",
-             MetricType::Counter);
-  for (size_t how = 0; how < kH2StreamEnds; ++how) {
-    add_counter(streams, {{"end", kH2StreamEndNames[how]}}, as_double(ends[how]));
-  }
-  keep(out, std::move(streams));
 }
 
 void Collector::collect_upstreams(Families& out) const {

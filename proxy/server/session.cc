@@ -126,7 +126,11 @@ bool Session::open_secured() {
   if (auto shown = transport->client_certificate()) {
     certificate_ = std::make_unique<const net::CertificateFacts>(std::move(*shown));
   }
-  serve(std::move(transport), 0, {});
+  if (transport->protocol() == "h2") {
+    serve_h2(std::move(transport), {});
+  } else {
+    serve(std::move(transport), 0, {});
+  }
   return true;
 }
 
@@ -167,6 +171,8 @@ void Session::serve(std::unique_ptr<net::Transport> transport, uint32_t requests
 
 // By prior knowledge (http/h1_server has seen its preface), or because ALPN says so.
 void Session::serve_h2(std::unique_ptr<net::Transport> transport, std::string_view already_read) {
+  descriptor_ = transport->descriptor();
+  is_secure_ = transport->is_secure();
   http::ServerOwner& owner = *this;
   auto codec = std::make_unique<http::H2Server>(std::move(transport), listener_.loop().timers(),
                                                 listener_.codec_limits(), owner);
@@ -174,7 +180,7 @@ void Session::serve_h2(std::unique_ptr<net::Transport> transport, std::string_vi
   connection_ = std::move(codec);
   is_h2_ = true;
   listener_.services().observer.metrics().h2_connections(1);
-  if (listener_.is_draining()) connection_->drain(true);
+  if (listener_.is_draining() || listener_.hands_over()) drain(true);
   started.start(already_read);
 }
 
@@ -246,7 +252,7 @@ void Session::on_exchange_over(exchange::Exchange& exchange) {
 }
 
 bool Session::may_travel() const {
-  if (is_secure_) return false;
+  if (is_secure_ || is_h2_) return false;
   const size_t told = listener_.shared().name.size() + 1;
   return proxied_ == nullptr || told + proxied_->wire.size() <= Message{}.bytes.size();
 }

@@ -9,8 +9,8 @@ namespace sluice::server {
 namespace {
 
 // Ours first, by ALPN.
-std::vector<std::string> protocols() {
-  return {"http/1.1"};
+std::vector<std::string> protocols(bool has_h2) {
+  return has_h2 ? std::vector<std::string>{"h2", "http/1.1"} : std::vector<std::string>{"http/1.1"};
 }
 
 std::vector<std::string> files_of(const config::Tls& tls) {
@@ -67,6 +67,7 @@ TlsStock::Items TlsStock::read(const std::vector<config::Listener>& listeners, c
     item.listener = listener.address.text;
     item.key = "listeners[" + std::to_string(i) + "].tls";
     item.config = listener.tls;
+    item.has_h2 = listener.limits.streams > 0;
     const auto same = std::find_if(before.begin(), before.end(), [&item](const Item& one) {
       return one.listener == item.listener;
     });
@@ -105,9 +106,12 @@ void TlsStock::read_one(Item& item, const KeyLog& key_log, config::Faults& fault
     if (!made) return fault(".self_signed", made.error().detail);
     item.self_signed = std::make_shared<const net::TlsCertificate>(std::move(*made));
   }
-  const net::TlsContext::Wish wish{
-      item.config,  item.key,    item.config.self_signed ? item.self_signed : nullptr,
-      item.tickets, protocols(), key_log};
+  const net::TlsContext::Wish wish{item.config,
+                                   item.key,
+                                   item.config.self_signed ? item.self_signed : nullptr,
+                                   item.tickets,
+                                   protocols(item.has_h2),
+                                   key_log};
   item.context = net::TlsContext::make(wish, faults);
 }
 

@@ -25,6 +25,7 @@ class TlsStock final : private ConfigWatchEvents, private event::TimerEvents {
     std::string listener;  // its address, as configured
     std::string key;       // of faults: "listeners[0].tls"
     config::Tls config;
+    bool has_h2 = true;  // offered by ALPN
     std::shared_ptr<net::TicketKeys> tickets;
     net::TicketKeys::Keys shared_keys;  // of a file; to be set when all is well
     std::shared_ptr<const net::TlsCertificate> self_signed;

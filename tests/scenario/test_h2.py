@@ -1,10 +1,11 @@
 """HTTP/2 towards clients, with prior knowledge on the port of HTTP/1.1."""
-import hashlib, os, re, signal, subprocess, threading, unittest
+import hashlib, os, signal, subprocess, threading
 
 from h2 import (CALM, CANCEL, CONT, DATA, END, END_HEADERS, HEADERS, INTERNAL_ERROR, LARGE, NO_ERROR, PING, PROTOCOL_ERROR, REFUSED_STREAM, RST,
                 SETTINGS, WINDOW, H2Client, frame, header_frames, hpack, word)
-from harness import SANITIZED, Scenario, Sluice
-from wire import PATIENCE, Origin, UwsgiOrigin, answer, chunks, eventually, listen_somewhere, to_bytes
+from harness import Scenario, Sluice
+from tls import SecureClient
+from wire import PATIENCE, Origin, UwsgiOrigin, answer, eventually
 
 
 def echo(request):
@@ -107,6 +108,31 @@ routes: [ { path: /, static: { root: $dir/www } } ]
                 self.assertEqual(client.response().status, 505)
 
 
+class OverTls(Scenario):
+    def test_alpn_chooses_it(self):
+        with Origin(echo) as origin, Sluice.before(origin, listener="tls: { self_signed: true }") as sluice:
+            url = "https://%s:%d/x" % sluice.address
+            said = tool("curl", "-sSik", "--http2", "--data-binary", "@-", url, data=b"a" * 200_000)
+            self.assertTrue(said.startswith(b"HTTP/2 200"), said[:100])
+            self.assertTrue(said.endswith(b"POST /x " + b"a" * 200_000))
+            self.assertTrue(tool("curl", "-sSik", "--http1.1", url).startswith(b"HTTP/1.1 200"))
+            self.assertEqual([r.get("x-forwarded-proto") for r in origin.requests], ["https", "https"])
+            self.assertEqual([sluice.await_log(protocol=p)["scheme"] for p in ("HTTP/2.0", "HTTP/1.1")], ["https", "https"])
+            text = tool("h2load", "-n", "500", "-c", "3", "-m", "20", url).decode()
+            self.assertIn("500 succeeded, 0 failed", text)
+            self.assertIn("Application protocol: h2", text)
+
+    def test_it_may_be_off(self):
+        with Origin(echo) as origin, Sluice.before(origin, listener="tls: { self_signed: true }, limits: { streams: off }") as sluice:
+            self.assertTrue(tool("curl", "-sSik", "--http2", "https://%s:%d/x" % sluice.address).startswith(b"HTTP/1.1 200"))
+
+    def test_the_preface_without_alpn_is_no_request(self):
+        with Origin(echo) as origin, Sluice.before(origin, listener="tls: { self_signed: true }") as sluice:
+            with SecureClient(sluice.address) as client:
+                client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+                self.assertEqual(client.response().status, 505)
+
+
 class Streams(Scenario):
     def test_answers_come_as_they_are_ready(self):
         gate = threading.Event()
@@ -157,11 +183,6 @@ class Streams(Scenario):
             self.assertEqual(len(client.answer(b).body), 2_000_000)
 
     def test_an_upload_that_nobody_reads_stops_at_its_window(self):
-        gate = threading.Event()
-
-        def serve(request):
-            gate.wait(PATIENCE)
-            return answer(b"late")
         with Origin() as origin, Sluice.before(origin, upstream="buffering: { request: off }") as sluice:
             with H2Client(sluice.address) as client:
                 stream = client.request("/up", "POST", end=False)
@@ -392,6 +413,3 @@ class Abuse(Scenario):
         block += b"\x40\x01a\x7f\x81\x1e" + b"b" * 4000 + b"\xbe" * 10_000
         self.play("headers", lambda client: client.send(frame(HEADERS, END | END_HEADERS, 1, block)))
 
-
-if __name__ == "__main__":
-    unittest.main()
