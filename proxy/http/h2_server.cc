@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "proxy/base/assert.h"
+#include "proxy/http/h2_memory.h"
 #include "proxy/http/h2_server_callbacks.h"
 #include "proxy/http/h2_server_stream.h"
 
@@ -31,7 +32,7 @@ nghttp2_session* make_session(const ServerLimits& limits, void* user,
   nghttp2_option_set_builtin_recv_extension_type(option, NGHTTP2_PRIORITY_UPDATE);
   nghttp2_option_set_max_continuations(option, limits.header_block / kFrameSize + 8);
   nghttp2_session* session = nullptr;
-  nghttp2_session_server_new2(&session, callbacks, user, option);
+  nghttp2_session_server_new3(&session, callbacks, user, option, h2_memory());
   nghttp2_option_del(option);
   SLUICE_ASSERT(session != nullptr);
   const nghttp2_settings_entry settings[] = {
