@@ -51,7 +51,8 @@ int H2Server::Callbacks::on_begin_frame(nghttp2_session* session, const nghttp2_
   // ignore it. One that we reset may still have frames on the way.
   if (nghttp2_session_find_stream(session, hd->stream_id) != nullptr) return 0;
   const uint32_t code = server.was_closed(hd->stream_id);
-  return code == NGHTTP2_NO_ERROR ? 0 : server.broken(code);
+  if (code != NGHTTP2_NO_ERROR) return server.broken(code);
+  return server.guard_.pay_for_reset(server.timers_.now()) ? 0 : server.harmed("h2_resets");
 }
 
 int H2Server::Callbacks::on_new_stream(H2Server& server, const nghttp2_frame_hd& hd) {
@@ -206,8 +207,14 @@ int H2Server::Callbacks::on_data_chunk(nghttp2_session* session, uint8_t, int32_
   Stream* const stream = server.find(id);
   if (stream == nullptr || stream->finished) return 0;
   stream->received += size;
-  stream->in.append(server.in_.block(), reinterpret_cast<const char*>(data), size);
+  const auto* const bytes = reinterpret_cast<const char*>(data);
   stream->readable_due = stream->receiving == Stream::Receiving::kWanted;
+  if (stream->readable_due) {
+    stream->in.append(server.in_.block(), bytes, size);
+  } else {
+    // Nobody waits for it: it may lie here for long, and is not to hold a block that it shares.
+    stream->in.append_copy({bytes, size});
+  }
   server.note(*stream);
   return 0;
 }

@@ -210,6 +210,10 @@ void H2Server::Stream::finish() {
     by_us = true;
     nghttp2_submit_rst_stream(server.session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR);
   }
+  if (!end_framed) {  // END_STREAM waits for a window, too
+    send_deadline = server.timers_.now() + server.limits_.send;
+    server.watch(send_deadline);
+  }
   server.push();
 }
 

@@ -5,7 +5,7 @@ from h2 import (CALM, CANCEL, CONT, DATA, END, END_HEADERS, HEADERS, INTERNAL_ER
                 SETTINGS, WINDOW, H2Client, frame, header_frames, hpack, word)
 from harness import Scenario, Sluice
 from tls import SecureClient
-from wire import PATIENCE, Origin, UwsgiOrigin, answer, eventually
+from wire import PATIENCE, Ended, Origin, UwsgiOrigin, answer, eventually
 
 
 def echo(request):
@@ -306,6 +306,77 @@ class Deadlines(Scenario):
                 client.at_end()
                 connection.at_end()
                 self.assertEqual(sluice.await_log(target="/waits")["reason"], "client_timeout")
+
+
+class Strict(threading.Thread):
+    """Asks and asks, and goes to another connection when it is told to; anything but 200 is a fault."""
+
+    def __init__(self, sluice):
+        super().__init__(daemon=True)
+        self.address, self.client, self.done, self.moved, self.fault, self.over = sluice.address, H2Client(sluice.address), 0, 0, None, False
+        self.start()
+
+    def ask(self):
+        try:
+            stream = self.client.request("/strict")
+            if self.client.answer(stream).reset == REFUSED_STREAM:
+                return
+            assert self.client.streams[stream].status == 200, self.client.streams[stream].status
+            self.done += 1
+        except (Ended, ConnectionError):
+            assert self.client.goaways and self.client.goaways[-1][0] < stream, "lost without a word: %r" % self.client.goaways
+
+    def run(self):
+        try:
+            while not self.over:
+                if self.client.goaways:
+                    self.client.sock.close()
+                    self.client, self.moved = H2Client(self.address), self.moved + 1
+                self.ask()
+        except BaseException as fault:
+            self.fault = fault
+
+    def end(self):
+        self.over = True
+        self.join(PATIENCE)
+        self.client.sock.close()
+        if self.fault:
+            raise self.fault
+
+
+class Life(Scenario):
+    def test_reloads_are_not_noticed(self):
+        with Origin(echo) as origin, Sluice.before(origin) as sluice:
+            clients = [Strict(sluice) for _ in range(3)]
+            for _ in range(5):
+                code, out, err = sluice.cli("reload")
+                self.assertEqual(code, 0, out + err)
+            eventually(lambda: all(c.done > 50 for c in clients), "requests of all")
+            for client in clients:
+                client.end()
+                self.assertEqual(client.moved, 0)
+
+    def test_upgrades_lose_nothing(self):
+        with Origin(echo) as origin, Sluice.before(origin) as sluice:
+            clients = [Strict(sluice) for _ in range(3)]
+            for n in range(2):
+                code, out, err = sluice.cli("upgrade")
+                self.assertEqual(code, 0, out + err)
+                eventually(lambda: all(c.moved > n for c in clients), "the farewell")
+            done = [c.done for c in clients]
+            eventually(lambda: all(c.done > before + 20 for c, before in zip(clients, done)), "requests of all")
+            for client in clients:
+                client.end()
+
+    def test_a_stop_lets_what_was_accepted_end(self):
+        with Origin(echo) as origin, Sluice.before(origin, top="drain: { min: 500ms, quiet: 300ms, max: 5s, deadline: 8s }") as sluice:
+            clients = [Strict(sluice) for _ in range(3)]
+            eventually(lambda: all(c.done > 50 for c in clients), "requests of all")
+            sluice.signal(signal.SIGTERM)
+            eventually(lambda: all(c.moved or c.fault for c in clients), "the farewell")
+            for client in clients:  # before it accepts no more
+                client.end()
+            self.assertEqual(sluice.wait(), 0)
 
 
 class Drain(Scenario):

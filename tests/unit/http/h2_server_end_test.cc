@@ -288,6 +288,31 @@ TEST_CASE("h2: a client that is silent while requests run is asked, then given u
   }
 }
 
+TEST_CASE("h2: an END_STREAM that no window lets out is given up, though its exchange has left") {
+  H2Rig rig;
+  H2Client client(rig.wire, true);
+  rig.start_h2();
+  client.request("GET", "/");
+  client.talk(rig);
+  FakeExchange& exchange = rig.last();
+  exchange.begin_unknown();
+  exchange.send(std::string(65'535, 'x'));
+  exchange.stream.flush();
+  client.talk(rig);
+  CHECK(exchange.stream.unsent() == 0);
+  exchange.stream.send_end();
+  exchange.stream.flush();
+  exchange.stream.finish();
+  client.talk(rig);
+  CHECK(client.answers[1].body.size() == 65'535);
+  CHECK_FALSE(client.answers[1].ended);
+  rig.advance(rig.limits.send + std::chrono::seconds(1));
+  client.talk(rig);
+  CHECK(client.answers[1].reset == NGHTTP2_CANCEL + 1);
+  CHECK(rig.h2->streams() == 0);
+  CHECK(rig.idle);
+}
+
 TEST_CASE("h2: frames that are passed over in silence are counted, too") {
   H2Rig rig;
   rig.start_h2();
@@ -301,9 +326,16 @@ TEST_CASE("h2: frames that are passed over in silence are counted, too") {
     rig.last().stream.reset();
     for (int i = 0; i < 1100; ++i) flood += frame(NGHTTP2_DATA, 0, 1, "");
   }
+  std::string limit = "h2_control";
+  SUBCASE("HEADERS of a stream that we have cut") {
+    limit = "h2_resets";
+    rig.wire.say(frame(NGHTTP2_HEADERS, kAllHeaders, 1, kPost));
+    rig.last().stream.reset();
+    for (int i = 0; i < 300; ++i) flood += frame(NGHTTP2_HEADERS, kEnd | kAllHeaders, 1, kGet);
+  }
   rig.wire.say(flood);
   CHECK(goaway_code(rig.wire.sent) == NGHTTP2_ENHANCE_YOUR_CALM);
-  CHECK(rig.hits == std::vector<std::string>{"h2_control"});
+  CHECK(rig.hits == std::vector<std::string>{limit});
 }
 
 TEST_CASE("h2: a client that says GOAWAY is served to the end of what it asked") {

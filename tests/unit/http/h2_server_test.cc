@@ -146,6 +146,27 @@ TEST_CASE("h2: an early answer to an unread body ends with RST_STREAM(NO_ERROR)"
   CHECK(rig.overs == 0);
 }
 
+TEST_CASE("h2: bytes that nobody waits for are copied, so that they hold no block of others") {
+  H2Rig rig;
+  rig.start_h2();
+  rig.wire.say(begin() + frame(NGHTTP2_HEADERS, kAllHeaders, 1, kPost) +
+               frame(NGHTTP2_HEADERS, kAllHeaders, 3, kPost));
+  FakeExchange& quick = *rig.exchanges[1];
+  CHECK(quick.read() == BodyRead::kBlocked);
+  const size_t before = Block::held();
+  std::string unread;
+  for (int i = 0; i < 10; ++i) {
+    const std::string part(5000, static_cast<char>('a' + i));
+    const std::string much = frame(NGHTTP2_DATA, 0, 3, std::string(16'000, 'q'));
+    rig.wire.say(frame(NGHTTP2_DATA, 0, 1, part) + much + much + much);
+    unread += part;
+  }
+  CHECK(quick.body.size() == 480'000);
+  CHECK(Block::held() - before <= 3 * Block::kSize);
+  CHECK(rig.exchanges[0]->read() == BodyRead::kBlocked);
+  CHECK(rig.exchanges[0]->body == unread);
+}
+
 TEST_CASE("h2: windows open only as the body is read; a slow stream stops no other") {
   H2Rig rig;
   H2Client client(rig.wire);
