@@ -167,6 +167,7 @@ class H2Server final : public ServerConnection,
   bool blocked_ = false;        // the socket takes no more; on_writable() comes
   bool client_ended_ = false;   // its FIN was read
   bool client_leaves_ = false;  // its GOAWAY was read
+  bool dribbled_ = false;       // its windows let out a few bytes at a time, too often
   bool doomed_ = false;         // nghttp2 said GOAWAY with an error
   bool lost_ = false;           // the transport failed
   bool read_due_ = false;       // bytes may wait

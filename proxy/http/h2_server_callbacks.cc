@@ -33,8 +33,9 @@ int H2Server::Callbacks::on_begin_frame(nghttp2_session* session, const nghttp2_
     case NGHTTP2_DATA:
       return hd->length == 0 && !ends && server.is_harm("h2_control") ? kFailed : 0;
     case NGHTTP2_HEADERS: break;
-    case NGHTTP2_RST_STREAM:  // counted where it hits
-    case NGHTTP2_WINDOW_UPDATE: return 0;
+    case NGHTTP2_RST_STREAM: return 0;  // counted where it hits
+    case NGHTTP2_WINDOW_UPDATE:
+      return server.guard_.pay_for_update(server.timers_.now()) ? 0 : server.harmed("h2_control");
     case NGHTTP2_PRIORITY:
       // RFC 9113 §6.3; of priorities that are not used nghttp2 looks at nothing.
       if (hd->stream_id == 0) return server.broken(NGHTTP2_PROTOCOL_ERROR);
@@ -200,7 +201,7 @@ int H2Server::Callbacks::on_invalid_frame(nghttp2_session*, const nghttp2_frame*
 int H2Server::Callbacks::on_data_chunk(nghttp2_session* session, uint8_t, int32_t id,
                                        const uint8_t* data, size_t size, void* user) noexcept {
   H2Server& server = of(user);
-  server.guard_.earn();
+  server.guard_.earn(size);
   // The connection's window is given back at once: what a stream may hold is bounded by its own, so
   // one that nobody reads does not stop the others.
   nghttp2_session_consume_connection(session, size);
@@ -263,6 +264,11 @@ ssize_t H2Server::Callbacks::read_data(nghttp2_session* session, int32_t id, uin
     return NGHTTP2_ERR_DEFERRED;
   }
   const auto size = static_cast<size_t>(std::min<uint64_t>(length, stream->out.size()));
+  // A window that is opened by a few bytes at a time makes a frame of each of them.
+  stream->dribbles = size < kDribble && size < stream->out.size();
+  if (stream->dribbles && !of(user).guard_.pay_for_control(of(user).timers_.now())) {
+    of(user).dribbled_ = true;
+  }
   if (!stream->load(size)) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   if (size > 0) *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
   if (!complete || size < stream->out.size()) return static_cast<ssize_t>(size);
@@ -288,7 +294,7 @@ int H2Server::Callbacks::send_data(nghttp2_session*, nghttp2_frame* frame, const
   constexpr size_t kFrameHead = 9;  // and no padding: we ask for none
   server.out_.append_copy({reinterpret_cast<const char*>(head), kFrameHead});
   server.out_.append(stream.out.take_front(size));
-  server.guard_.earn();
+  if (!stream.dribbles) server.guard_.earn(size);
   stream.send_deadline = TimePoint::max();
   if (!stream.out.empty()) {
     stream.send_deadline = server.timers_.now() + server.limits_.send;

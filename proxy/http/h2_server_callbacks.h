@@ -10,6 +10,7 @@ namespace sluice::http {
 struct H2Server::Callbacks {
   // What the PING carries whose ack shows that the client has read the GOAWAY before it.
   static constexpr uint8_t kFarewellPing[8] = {'f', 'a', 'r', 'e', 'w', 'e', 'l', 'l'};
+  static constexpr size_t kDribble = 256;  // of DATA, cut by a window
   static constexpr int kFailed = NGHTTP2_ERR_CALLBACK_FAILURE;
 
   // The same for all sessions; they copy it.

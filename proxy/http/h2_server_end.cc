@@ -105,6 +105,11 @@ void H2Server::settle() {
     say_last();
   }
   serialize();
+  if (dribbled_ && phase_ == Phase::kOpen) {
+    harmed("h2_control");
+    fail(harm_code_);
+    serialize();
+  }
   // nghttp2 has found a connection error by itself and has said so.
   if (phase_ == Phase::kOpen && doomed_) be_gone();
   if (phase_ > Phase::kGone || !out_.empty()) return;

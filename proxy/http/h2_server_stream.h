@@ -52,6 +52,7 @@ struct H2Server::Stream final : ServerStream, Recycled<H2Server::Stream> {
   bool counts_length = false;
   bool bodyless = false;  // HEADERS end the answer
   bool deferred = false;  // nghttp2 waits for bytes
+  bool dribbles = false;  // its last DATA was a few bytes, as its window had no more
   bool end_framed = false;
   bool blocked = false;  // flush() left something; on_writable() is owed
   TimePoint send_deadline = TimePoint::max();

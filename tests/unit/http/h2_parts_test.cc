@@ -71,7 +71,7 @@ TEST_CASE("h2 guard: a purse is emptied by a flood and filled by time, resets by
   int paid = 0;
   while (guard.pay_for_control(start)) ++paid;
   CHECK(paid == 1000);
-  guard.earn();
+  guard.earn(1);
   CHECK(guard.pay_for_control(start));
   CHECK_FALSE(guard.pay_for_control(start));
   CHECK(guard.pay_for_control(start + std::chrono::seconds(1)));

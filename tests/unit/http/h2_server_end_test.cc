@@ -148,6 +148,19 @@ TEST_CASE("h2: floods end with ENHANCE_YOUR_CALM and are counted") {
       flood += frame(NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1, std::string_view("\1\0", 2));
     }
   }
+  SUBCASE("PRIORITY") {
+    for (int i = 0; i < 1100; ++i) {
+      flood += frame(NGHTTP2_PRIORITY, 0, 3, std::string("\0\0\0\1\0", 5));
+    }
+  }
+  SUBCASE("PRIORITY_UPDATE") {
+    for (int i = 0; i < 1100; ++i) {
+      flood += frame(NGHTTP2_PRIORITY_UPDATE, 0, 0, std::string("\0\0\0\1u=1", 7));
+    }
+  }
+  SUBCASE("WINDOW_UPDATE") {
+    for (int i = 0; i < 10'100; ++i) flood += frame(NGHTTP2_WINDOW_UPDATE, 0, 0, word(1));
+  }
   SUBCASE("rapid reset") {
     limit = "h2_resets";
     for (uint32_t i = 0; i < 300; ++i) {
@@ -173,6 +186,27 @@ TEST_CASE("h2: floods end with ENHANCE_YOUR_CALM and are counted") {
   rig.wire.fin();
   rig.tick();
   CHECK(rig.overs == 1);
+}
+
+TEST_CASE("h2: a window that is opened byte by byte is an attack, by large steps it is not") {
+  for (const uint32_t step : {1u, 300u}) {
+    H2Rig rig;
+    rig.start_h2();
+    rig.wire.say(std::string(kH2Preface) +
+                 frame(NGHTTP2_SETTINGS, 0, 0, std::string("\0\4", 2) + word(0)) +
+                 frame(NGHTTP2_HEADERS, kEnd | kAllHeaders, 1, kGet));
+    FakeExchange& exchange = rig.last();
+    exchange.begin_unknown();
+    exchange.send(std::string(1'000'000, 'x'));
+    exchange.stream.flush();
+    for (int i = 0; i < 1100; ++i) {
+      rig.wire.say(frame(NGHTTP2_WINDOW_UPDATE, 0, 1, word(step)) +
+                   frame(NGHTTP2_WINDOW_UPDATE, 0, 0, word(step)));
+    }
+    CHECK((goaway_code(rig.wire.sent) == NGHTTP2_ENHANCE_YOUR_CALM) == (step == 1));
+    CHECK(rig.hits.size() == (step == 1 ? 1 : 0));
+    exchange.stream.reset();
+  }
 }
 
 TEST_CASE("h2: a client that reads nothing is read no further") {
