@@ -2,7 +2,7 @@
 import hashlib, os, signal, subprocess, threading
 
 from h2 import (CALM, CANCEL, CONT, DATA, END, END_HEADERS, HEADERS, INTERNAL_ERROR, LARGE, NO_ERROR, PING, PROTOCOL_ERROR, REFUSED_STREAM, RST,
-                SETTINGS, WINDOW, H2Client, frame, header_frames, hpack, word)
+                SETTINGS, WINDOW, H2Client, Stream, frame, header_frames, hpack, word)
 from harness import Scenario, Sluice
 from tls import SecureClient
 from wire import PATIENCE, Ended, Origin, UwsgiOrigin, answer, eventually
@@ -257,6 +257,43 @@ class Streams(Scenario):
             self.assertEqual(client.get("/").status, 200)
             sluice.await_metric("sluice_limit_hits_total", 1, limit="header_count")
             self.assertEqual(sluice.await_reason(431)["protocol"], "HTTP/2.0")
+
+
+class Windows(Scenario):
+    """Bytes that come are those that the window has room for, whatever moves it (RFC 9113 6.5.3, 6.9)."""
+
+    def play(self, *steps, window=None):
+        """Steps: the request, or a frame, and how many bytes there are in all then, and no more."""
+        with Origin(lambda r: answer(b"0123456789")) as origin, Sluice.before(origin) as sluice, H2Client(sluice.address, window) as client:
+            body = lambda: len(client.streams.setdefault(1, Stream()).body)
+            for n, (step, bytes_then) in enumerate(steps):
+                if step == "GET":
+                    client.request("/")
+                    client.hear_until(lambda: client.streams[1].status)
+                else:
+                    client.send(step)
+                client.hear_until(lambda: body() >= bytes_then)
+                for last in "ab":  # an ack overtakes DATA, but not that of a PING before it
+                    client.echo(b"%7d%s" % (n, last.encode()))
+                self.assertEqual(body(), bytes_then)
+
+    def initial(self, *sizes):
+        return frame(SETTINGS, 0, 0, b"".join(b"\0\4" + word(size) for size in sizes))
+
+    def open(self, by):
+        return frame(WINDOW, 0, 1, word(by))
+
+    def test_a_window_of_one(self):
+        self.play(("GET", 1), (self.open(2), 3), window=1)
+
+    def test_the_last_of_several_values_counts(self):
+        self.play((self.initial(100, 1), 0), ("GET", 1))
+
+    def test_settings_move_the_windows_of_open_streams(self):
+        self.play(("GET", 0), (self.initial(1), 1), window=0)
+
+    def test_a_window_may_be_negative(self):
+        self.play(("GET", 3), (self.initial(2), 3), (self.open(2), 4), (self.open(50), 10), window=3)
 
 
 class Deadlines(Scenario):
