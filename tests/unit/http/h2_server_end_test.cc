@@ -75,6 +75,22 @@ TEST_CASE("h2: a drain says GOAWAY twice and serves what comes between") {
   CHECK(rig.h2->ending() == Ending::kAnswer);
 }
 
+TEST_CASE("h2: a head that has begun when the second GOAWAY is said is among those it names") {
+  H2Rig rig;
+  rig.start_h2();
+  rig.wire.say(begin() + frame(NGHTTP2_HEADERS, kEnd | kAllHeaders, 1, kGet));
+  rig.h2->drain(true);
+  rig.wire.say(frame(NGHTTP2_HEADERS, kEnd, 3, kGet));
+  rig.advance(std::chrono::milliseconds(1100));
+  CHECK(rig.wire.sent.find(frame(NGHTTP2_GOAWAY, 0, 0, word(3) + word(0))) != std::string::npos);
+  rig.wire.say(frame(NGHTTP2_CONTINUATION, kAllHeaders, 3, ""));
+  REQUIRE(rig.exchanges.size() == 2);
+  for (const auto& exchange : rig.exchanges) finish(*exchange);
+  rig.tick();
+  CHECK(rig.rejected.empty());
+  CHECK(rig.wire.shut);
+}
+
 TEST_CASE("h2: the second GOAWAY does not wait for a PING's ack for longer than a second") {
   H2Rig rig;
   rig.start_h2();
