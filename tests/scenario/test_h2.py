@@ -250,6 +250,35 @@ class Streams(Scenario):
             sluice.await_metric("sluice_limit_hits_total", 2, limit="streams")
             sluice.await_metric("sluice_http2_streams_total", 1, end="refused")
 
+    def test_the_limit_of_requests_a_connection(self):
+        with Origin() as origin, Sluice.before(origin, listener="limits: { requests: 2 }") as sluice, H2Client(sluice.address) as client:
+            one, two = client.request("/1"), client.request("/2")
+            connections = [origin.accept() for _ in range(2)]
+            client.hear_until(lambda: client.goaways)
+            self.assertEqual(client.goaways, [(two, NO_ERROR)])
+            late = client.request("/3")
+            self.assertEqual(client.answer(late).reset, REFUSED_STREAM)
+            for connection in connections:
+                connection.request()
+                connection.send(answer(b"ok"))
+            self.assertEqual([client.answer(s).body for s in (one, two)], [b"ok", b"ok"])
+            self.assertEqual(client.at_end(), NO_ERROR)
+
+    def test_the_ceiling_of_connections(self):
+        with Origin() as origin, Sluice.before(origin, listener="limits: { connections: 1 }") as sluice, H2Client(sluice.address) as idle:
+            idle.echo()
+            with H2Client(sluice.address) as busy:  # the idle one makes room
+                self.assertEqual(idle.at_end(), NO_ERROR)
+                waits = busy.request("/waits")
+                connection = origin.accept()
+                connection.request()
+                with H2Client(sluice.address) as third:
+                    self.assertEqual(third.get("/").status, 503)
+                    self.assertEqual(third.at_end(), NO_ERROR)
+                connection.send(answer(b"ok"))
+                self.assertEqual(busy.answer(waits).body, b"ok")
+            self.assertEqual(sluice.await_reason(503)["reason"], "connections")
+
     def test_heads_too_large_are_answered(self):
         with Origin(echo) as origin, Sluice.before(origin) as sluice, H2Client(sluice.address) as client:
             self.assertEqual(client.get("/", headers=[("x-%d" % n, "v" * 1000) for n in range(100)]).status, 431)
