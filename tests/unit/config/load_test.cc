@@ -62,8 +62,8 @@ TEST_CASE("listener: values reach the structure") {
   const auto loaded = load(with_listener(
       "{ address: \"unix:/run/x.sock\", trusted_proxies: [10.0.0.0/8, \"::1\"], backlog: 128,"
       " limits: { line: 8k, headers: 32KiB, header_count: 50, body: 10MB, connections: 7,"
-      " requests: 100, body_rate: 1k },"
-      " timeouts: { first_byte: 1s, header: 2s, body: 3s, idle: 4s, send: 5s } }"));
+      " requests: 100, streams: 7, body_rate: 1k },"
+      " timeouts: { first_byte: 1s, header: 2s, body: 3s, idle: 4s, send: 5s, ping: off } }"));
   CAPTURE(fault(loaded));
   REQUIRE(loaded.config);
   const Listener& l = loaded.config->listeners[0];
@@ -77,8 +77,10 @@ TEST_CASE("listener: values reach the structure") {
   CHECK(l.limits.body == 10'000'000_B);
   CHECK(l.limits.connections == 7);
   CHECK(l.limits.requests == 100);
+  CHECK(l.limits.streams == 7);
   CHECK(l.limits.body_rate == 1_KiB);
   CHECK(l.timeouts.first_byte == 1s);
+  CHECK(l.timeouts.ping == Duration{0});
   CHECK(l.timeouts.header == 2s);
   CHECK(l.timeouts.body == 3s);
   CHECK(l.timeouts.idle == 4s);
