@@ -77,7 +77,7 @@ struct Message {
   explicit Message(Word what, std::string_view text = {}, int64_t count = 0)
       : word(what), number(count) {
     text_size = static_cast<uint16_t>(std::min(text.size(), bytes.size()));  // cut, not refused
-    std::memcpy(bytes.data(), text.data(), text_size);
+    if (text_size > 0) std::memcpy(bytes.data(), text.data(), text_size);    // else it may be null
   }
   std::string_view text() const {
     return {bytes.data(), std::min<size_t>(text_size, bytes.size())};
