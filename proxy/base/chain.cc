@@ -146,6 +146,17 @@ void Chain::append(Chain&& other) {
   other.clear();
 }
 
+uint64_t Chain::pinned() const {
+  uint64_t bytes = 0;
+  const Block* last = nullptr;
+  for (size_t i = first_; i < pieces_.size(); ++i) {
+    const Block* block = pieces_[i].block.get();
+    if (block != nullptr && block != last) bytes += block->capacity();
+    last = block;
+  }
+  return bytes;
+}
+
 void Chain::compact() {
   Chain tight;
   for (size_t i = first_; i < pieces_.size(); ++i) {

@@ -40,6 +40,8 @@ class Chain {
   uint64_t size() const { return size_; }
   // Bytes held in memory (file ranges cost none).
   uint64_t memory() const { return memory_; }
+  // What the blocks have that these bytes are in: so much may come back when they are dropped.
+  uint64_t pinned() const;
   bool starts_with_file() const { return piece_count() != 0 && front().is_file(); }
 
   void append(BlockRef block, const char* data, size_t size);  // copied only when small

@@ -65,6 +65,8 @@ struct Limits {
   uint32_t connections = 0;  // 0: what the descriptors allow
   Bytes spill = 4_GiB;       // all spill files together
   Bytes memory = 0_B;        // all buffers together; 0: half of what the container has
+  uint32_t in_flight = 0;    // requests, tunnels and health answers apart; 0: no limit
+  uint32_t clients = 65536;  // addresses that are remembered for limits by client
   bool operator==(const Limits&) const = default;
 };
 

@@ -51,9 +51,10 @@ void write_process(Writer& w, const Config& c) {
          fmt::format("{{level: {}, path: {}}}", kLevels[static_cast<int>(c.log.level)],
                      quote(c.log.path)));
   w.line(0, "limits",
-         fmt::format("{{connections: {}, spill: {}, memory: {}}}",
+         fmt::format("{{connections: {}, spill: {}, memory: {}, in_flight: {}, clients: {}}}",
                      or_word(c.limits.connections, "auto"), format_bytes(c.limits.spill),
-                     or_word(c.limits.memory, "auto")));
+                     or_word(c.limits.memory, "auto"), or_word(c.limits.in_flight, "off"),
+                     c.limits.clients));
   w.line(0, "spill", fmt::format("{{folder: {}}}", quote(c.spill_folder)));
 }
 
@@ -96,6 +97,20 @@ void write_tls(Writer& w, const Tls& t) {
                      format_duration(t.tickets.rotate)));
 }
 
+void write_listener_limits(Writer& w, const ListenerLimits& l) {
+  w.line(2, "limits",
+         fmt::format("{{line: {}, headers: {}, header_count: {}, body: {}, connections: {}, "
+                     "handshakes: {}, requests: {}, streams: {}, body_rate: {}, send_rate: {}, "
+                     "client_connections: {}, connection_rate: {}, connection_burst: {}, "
+                     "request_rate: {}, request_burst: {}}}",
+                     format_bytes(l.line), format_bytes(l.headers), l.header_count,
+                     format_bytes(l.body), l.connections, l.handshakes, or_word(l.requests, "off"),
+                     or_word(l.streams, "off"), or_word(l.body_rate, "off"),
+                     or_word(l.send_rate, "off"), or_word(l.client_connections, "off"),
+                     format_rate(l.connection_rate), or_word(l.connection_rate.burst, "auto"),
+                     format_rate(l.request_rate), or_word(l.request_rate.burst, "auto")));
+}
+
 void write_listener(Writer& w, const Listener& l) {
   std::vector<std::string> networks;
   for (const auto& network : l.trusted_proxies) networks.push_back(format_network(network));
@@ -106,13 +121,7 @@ void write_listener(Writer& w, const Listener& l) {
   constexpr const char* kProxyProtocols[] = {"off", "optional", "required"};
   w.line(2, "proxy_protocol", kProxyProtocols[static_cast<int>(l.proxy_protocol)]);
   write_tls(w, l.tls);
-  w.line(2, "limits",
-         fmt::format("{{line: {}, headers: {}, header_count: {}, body: {}, connections: {}, "
-                     "handshakes: {}, requests: {}, streams: {}, body_rate: {}}}",
-                     format_bytes(l.limits.line), format_bytes(l.limits.headers),
-                     l.limits.header_count, format_bytes(l.limits.body), l.limits.connections,
-                     l.limits.handshakes, or_word(l.limits.requests, "off"),
-                     or_word(l.limits.streams, "off"), or_word(l.limits.body_rate, "off")));
+  write_listener_limits(w, l.limits);
   w.line(2, "timeouts",
          fmt::format("{{first_byte: {}, handshake: {}, header: {}, body: {}, idle: {}, send: {}, "
                      "ping: {}}}",

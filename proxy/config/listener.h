@@ -25,6 +25,11 @@ struct ListenerLimits {
   uint64_t requests = 0;       // per connection; 0: no limit
   uint32_t streams = 128;      // of one HTTP/2 connection, at the same time; 0: it is not spoken
   Bytes body_rate = 0_B;       // per second, averaged from the 10th second; 0: no limit
+  Bytes send_rate = 0_B;       // of an answer, the same
+  // Of one client address (IPv6: of one /64); trusted_proxies have none.
+  uint32_t client_connections = 0;  // open at once; 0: no limit
+  Rate connection_rate;
+  Rate request_rate;
   bool operator==(const ListenerLimits&) const = default;
 };
 

@@ -1,9 +1,23 @@
 #include "proxy/config/readers.h"
+#include "proxy/config/units.h"
 
 namespace sluice::config {
 namespace {
 
 constexpr uint64_t kMostRequests = 1'000'000'000'000;
+
+void read_rate(MapReader& map, std::string_view name, std::string_view burst, Rate& into) {
+  if (const Node* found = map.scalar(name); found != nullptr && found->scalar != "off") {
+    const auto rate = parse_rate(found->scalar);
+    if (rate) {
+      into.count = rate->count;
+      into.per = rate->per;
+    } else {
+      map.faults().add(*found, rate.error().detail);
+    }
+  }
+  map.number(burst, into.burst, 1, 1'000'000, "auto");
+}
 
 void read_limits(MapReader& map, ListenerLimits& into) {
   map.bytes("line", into.line, 256_B);
@@ -15,6 +29,10 @@ void read_limits(MapReader& map, ListenerLimits& into) {
   map.number("requests", into.requests, 1, kMostRequests, "off");
   map.number("streams", into.streams, 1, 10'000, "off");
   map.bytes("body_rate", into.body_rate, 1_B, "off");
+  map.bytes("send_rate", into.send_rate, 1_B, "off");
+  map.number("client_connections", into.client_connections, 1, 10'000'000, "off");
+  read_rate(map, "connection_rate", "connection_burst", into.connection_rate);
+  read_rate(map, "request_rate", "request_burst", into.request_rate);
 }
 
 void read_timeouts(MapReader& map, ListenerTimeouts& into) {

@@ -95,6 +95,8 @@ void read_process(MapReader& map, Config& into) {
     m.number("connections", into.limits.connections, 1, 10'000'000, "auto");
     m.bytes("spill", into.limits.spill);
     m.bytes("memory", into.limits.memory, 1_MiB, "auto");
+    m.number("in_flight", into.limits.in_flight, 1, 10'000'000, "off");
+    m.number("clients", into.limits.clients, 1024, 16'777'216);
   });
   map.section("spill", [&into](MapReader& m) {
     m.text("folder", into.spill_folder);

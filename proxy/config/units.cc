@@ -27,6 +27,7 @@ constexpr std::array kSizes = {
     Unit{"B", 1}};
 constexpr size_t kExactSizes = 4;  // the binary ones are printed
 
+constexpr uint64_t kMostRate = 1'000'000;
 constexpr uint64_t kLongest = 3650 * kTimes[0].factor;
 constexpr uint64_t kLargest = 1ULL << 62;
 
@@ -88,6 +89,31 @@ Result<uint32_t> parse_percent(std::string_view text) {
     return wrong(fmt::format("\"{}\" is no share; write 0% to 100%, as in 20%", text));
   }
   return static_cast<uint32_t>(*number);
+}
+
+Result<Rate> parse_rate(std::string_view text) {
+  const size_t slash = text.find('/');
+  const auto count = parse_decimal(text.substr(0, slash));
+  const auto unit = slash == std::string_view::npos ? std::string_view{} : text.substr(slash + 1);
+  Rate rate;
+  for (const auto& [name, factor] : kTimes) {
+    if (name == unit && (name == "s" || name == "m" || name == "h")) {
+      rate.per = Duration{static_cast<int64_t>(factor)};
+      if (count && *count > 0 && *count <= kMostRate) {
+        rate.count = static_cast<uint32_t>(*count);
+        return rate;
+      }
+    }
+  }
+  return wrong(fmt::format("\"{}\" is no rate; write so many a second, minute or hour, as in "
+                           "100/s, 30/m, 500/h, at most {} of them",
+                           text, kMostRate));
+}
+
+std::string format_rate(const Rate& rate) {
+  if (rate.count == 0) return "off";
+  if (rate.per == std::chrono::seconds(1)) return fmt::format("{}/s", rate.count);
+  return fmt::format("{}/{}", rate.count, rate.per == std::chrono::minutes(1) ? "m" : "h");
 }
 
 std::optional<bool> parse_flag(std::string_view text) {

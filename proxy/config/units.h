@@ -9,6 +9,7 @@
 #include "proxy/base/bytes.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/result.h"
+#include "proxy/config/values.h"
 
 namespace sluice::config {
 
@@ -18,11 +19,14 @@ Result<Duration> parse_duration(std::string_view text);
 Result<Bytes> parse_bytes(std::string_view text);
 // "20%" → 20; at most 100.
 Result<uint32_t> parse_percent(std::string_view text);
+// "100/s", "30/m", "500/h"; the burst is left alone.
+Result<Rate> parse_rate(std::string_view text);
 // on, true, yes; off, false, no.
 std::optional<bool> parse_flag(std::string_view text);
 
 // In the largest unit that needs no fraction.
 std::string format_duration(Duration duration);
 std::string format_bytes(Bytes bytes);
+std::string format_rate(const Rate& rate);  // "off" where there is none
 
 }  // namespace sluice::config

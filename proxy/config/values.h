@@ -7,6 +7,7 @@
 #include <string>
 
 #include "proxy/base/bytes.h"
+#include "proxy/base/clock.h"
 
 namespace sluice::config {
 
@@ -34,6 +35,14 @@ struct Address {
   std::string host_or_path;
   uint16_t port = 0;
   bool operator==(const Address&) const = default;
+};
+
+// So many in that time, evenly: 100/s; `burst` of them at once (0: as many as `count`).
+struct Rate {
+  uint32_t count = 0;  // 0: no limit
+  Duration per = std::chrono::seconds(1);
+  uint32_t burst = 0;
+  bool operator==(const Rate&) const = default;
 };
 
 struct Buffering {

@@ -12,9 +12,13 @@ constexpr uint64_t kSmall = 8 * 1024;
 
 Status BodyStore::append(Chain&& bytes, bool settled) {
   if (bytes.empty()) return {};
-  const bool to_memory = !file_ && memory_.size() + bytes.size() <= limits_.memory.count &&
-                         Block::held() <= memory_ceiling_;
-  if (!to_memory) return spill(bytes);
+  const bool to_memory =
+      !file_ && memory_.size() + bytes.size() <= limits_.memory.count && !is_short();
+  if (!to_memory) {
+    const auto spilled = spill(bytes);
+    if (spilled) bytes.clear();
+    return spilled;
+  }
   size_ += bytes.size();
   if (settled || bytes.size() >= kSmall) {
     memory_.append(std::move(bytes));

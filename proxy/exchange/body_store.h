@@ -15,7 +15,8 @@ namespace sluice::exchange {
 
 class BodyStore {
  public:
-  // `memory_ceiling`: above so many bytes held in blocks by this thread, everything spills.
+  // `memory_ceiling`: above so many bytes held in blocks by this thread, everything spills
+  // (MemoryGuard::spill_mark).
   BodyStore(SpillBudget& budget, const config::Buffering& limits, uint64_t memory_ceiling)
       : budget_(budget), limits_(limits), memory_ceiling_(memory_ceiling) {}
 
@@ -27,6 +28,9 @@ class BodyStore {
   bool has_room() const { return size_ < limits_.memory.count || written() < limits_.disk.count; }
   bool empty() const { return size_ == 0; }
   uint64_t size() const { return size_; }
+  uint64_t held() const { return memory_.pinned(); }  // by what is in memory
+  bool has_spilled() const { return file_.has_value(); }
+  bool is_short() const { return Block::held() > memory_ceiling_; }
 
   // From the front, all that is there; consumed.
   Chain take();

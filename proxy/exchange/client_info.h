@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "proxy/config/values.h"
+#include "proxy/exchange/client_table.h"
 #include "proxy/net/address.h"
 #include "proxy/net/certificate_facts.h"
 #include "proxy/net/proxy_header.h"
@@ -21,6 +22,7 @@ struct ClientInfo {
   bool trusted = false;                                // the other end is one of trusted_proxies
   std::span<const config::Network> trusted_proxies;    // valid while start() runs
   uint64_t body_limit = 0;                             // limits.body of the listener
+  const ClientRate* request_rate = nullptr;            // outlives the exchange; null: none
   int descriptor = -1;                                 // of the connection, to ask the kernel about
   const net::ProxiedClient* proxied = nullptr;         // came by a PROXY header; outlives us
   const bool* ends_tunnels = nullptr;                  // that no more begin; outlives us

@@ -40,6 +40,7 @@ void Exchange::advance() {
       case Phase::kOver: return;
     }
   }
+  services_.memory.look();
 }
 
 Exchange::Next Exchange::route() {
@@ -83,8 +84,8 @@ Exchange::Next Exchange::receive() {
       fail({413, "body_too_large"});
       return Next::kGo;
     }
-    request_relay_.emplace(stream_, filters_, services_.spill, buffering_, services_.memory_ceiling,
-                           most);
+    request_relay_.emplace(stream_, filters_, services_.spill, buffering_,
+                           services_.memory.spill_mark(), most);
   }
   if (!request_.body.is_none() && !streams_request()) {
     switch (request_relay_->pump_to_store()) {
@@ -117,7 +118,8 @@ bool Exchange::open_answer() {
   }
   status_ = response_->status;
   if (answer_state_ == AnswerState::kTheirs && status_ == 101) return begin_tunnel(), true;
-  response_relay_.emplace(stream_, filters_, services_.spill, buffering_, services_.memory_ceiling);
+  response_relay_.emplace(stream_, filters_, services_.spill, buffering_,
+                          services_.memory.spill_mark());
   if (answer_state_ == AnswerState::kOurs) {
     if (attempt_ != nullptr) attempt_->abandon();
     response_relay_->from_memory(request_.is("HEAD") ? Chain{} : std::move(local_body_));
@@ -153,6 +155,7 @@ Exchange::Next Exchange::relay() {
 
 Exchange::Next Exchange::finish() {
   phase_ = Phase::kOver;
+  place_.give_back();
   deadline_.cancel();
   turn_.cancel();
   pause_.cancel();
@@ -196,6 +199,11 @@ void Exchange::on_timer(event::Timer& timer) {
     go_on();
   }
   advance();
+}
+
+uint64_t Exchange::held() const {
+  return (request_relay_ ? request_relay_->held() : 0) +
+         (response_relay_ ? response_relay_->held() : 0);
 }
 
 void Exchange::abort(std::string_view reason) {

@@ -49,15 +49,18 @@ class Exchange final : public event::Deferred,
   http::ServerEvents& events() { return *this; }
   void start() { advance(); }
   // Instead of start(): answers that it will not be served.
-  void refuse(const Outcome& outcome) {
-    fail(outcome);
-    advance();
-  }
+  void refuse(const Outcome& outcome);
+  // The same, but for health answers. Requires: the outcome outlives this.
+  void refuse_all_but_health(const Outcome& outcome);
   // The deadline of a drain passed: breaks off.
   void abort(std::string_view reason);
   // A drain: its tunnel ends politely, a WebSocket from `at` on, any other at `last`.
   void end_tunnel(TimePoint at, TimePoint last);
+  bool is_health() const;
   bool may_tunnel() const { return upgrade_ != nullptr; }  // asked for, or open
+  // Bytes of memory that bodies pin here.
+  uint64_t held() const;
+  TimePoint began() const { return began_; }
 
  private:
   enum class Phase : uint8_t { kRoute, kFilter, kReceive, kAttempt, kRelay, kPipe, kFinish, kOver };
@@ -95,6 +98,9 @@ class Exchange final : public event::Deferred,
   std::string_view client_address() const override { return forwarded_.client; }
   const http::RequestHead& request() const override { return request_; }
 
+  // exchange_admission.cc
+  bool admit();
+  int over_rate();
   // exchange_actions.cc: what a route does
   void answer_for_this_hop();
   void find_route();
@@ -148,6 +154,8 @@ class Exchange final : public event::Deferred,
   const WallTime began_wall_;
   // Changes as we go.
   Phase phase_ = Phase::kRoute;
+  const Outcome* refusal_ = nullptr;  // of everything but health answers; null: none
+  FlightPlace place_;
   http::RequestHead request_;
   Forwarded forwarded_;
   std::string_view original_target_;  // as sent; rewriting changes request_.target

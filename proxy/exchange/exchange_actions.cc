@@ -22,6 +22,11 @@ void Exchange::answer_for_this_hop() {
 void Exchange::find_route() {
   const route::Table& table = *generation_->snapshot->table;
   const route::Match match = table.find(request_);
+  if (match.route != nullptr) {
+    found_ = match.route;
+    route_ = &generation_->snapshot->route(*found_);
+  }
+  if (!is_health() && !admit()) return;
   if (match.route == nullptr) {
     if (!match.is_wrong_method) return fail({404, "no_route"});
     fail({405, "method_not_allowed"});
@@ -29,8 +34,6 @@ void Exchange::find_route() {
     response_->headers.add(HeaderId::kAllow, allowed);
     return;
   }
-  found_ = match.route;
-  route_ = &generation_->snapshot->route(*found_);
   filters_ = filter::FilterChain(route_->filters);
   if (route_->config->timeouts.request > Duration{0})
     deadline_.arm(route_->config->timeouts.request);

@@ -19,6 +19,7 @@ std::string_view limit_of(std::string_view reason) {
   if (reason == "client_send_timeout") return "timeouts.send";
   if (reason == "request_timeout") return "timeouts.request";
   if (reason == "tunnel_connections") return "tunnel.connections";
+  if (reason == "request_rate" || reason == "in_flight" || reason == "memory") return reason;
   return {};
 }
 

@@ -40,6 +40,7 @@ bool Exchange::admit_tunnel() {
 // The head with 101 goes out; from here on the bytes are another protocol's.
 void Exchange::begin_tunnel() {
   deadline_.cancel();  // timeouts.request is for answers
+  place_.give_back();  // tunnels have a ceiling of their own
   stream_.send_head(*response_);
   set_answer_state(AnswerState::kBegun);
   const TimePoint now = services_.loop.now();

@@ -63,10 +63,19 @@ Flow RequestRelay::pump_to_store() {
     }
     auto stored = store_.append(std::move(bytes), last);
     if (!stored) return fail(outcome_of_store(stored.error()));
-    if (last) ended_ = true;
-    if (last) return Flow::kDone;
+    if (last) return end_of_store();
     if (got != http::BodyRead::kSome) return Flow::kWaitsForSource;
   }
+}
+
+// What the codec gave last is on disk now: asked once more, it lets go of the block that was in.
+Flow RequestRelay::end_of_store() {
+  ended_ = true;
+  if (store_.has_spilled()) {
+    Chain nothing;
+    static_cast<void>(client_.read_body(nothing, 0));
+  }
+  return Flow::kDone;
 }
 
 Flow RequestRelay::pump_to(http::ClientStream& upstream) {

@@ -36,10 +36,12 @@ class RequestRelay {
   bool has_begun() const { return taken_ > 0; }  // bytes were taken that cannot be had again
   uint64_t size() const { return taken_; }
   uint64_t stored() const { return store_.size(); }  // after filters
+  uint64_t held() const { return store_.held(); }
   const Outcome& outcome() const { return outcome_; }
 
  private:
   http::BodyRead read(Chain& bytes);
+  Flow end_of_store();
   Flow fail(const Outcome& outcome);
 
   http::ServerStream& client_;
@@ -73,6 +75,7 @@ class ResponseRelay {
   // Nothing of the body was given to the client, and more would come (a fault can still be
   // answered).
   uint64_t given() const { return given_; }
+  uint64_t held() const { return store_.held() + local_.pinned(); }
   const Outcome& outcome() const { return outcome_; }
 
  private:
@@ -81,7 +84,9 @@ class ResponseRelay {
   void give(Chain&& bytes);
   void hold_back(Chain&& bytes);
   Flow fail(const Outcome& outcome);
-  bool client_has_room() const { return client_.unsent() < limits_.memory.count; }
+  bool client_has_room() const {
+    return client_.unsent() < (store_.is_short() ? 1 : limits_.memory.count);
+  }
 
   http::ServerStream& client_;
   filter::FilterChain& filters_;

@@ -6,6 +6,9 @@
 #include <cstdint>
 
 #include "proxy/event/loop.h"
+#include "proxy/exchange/client_table.h"
+#include "proxy/exchange/flight_ceiling.h"
+#include "proxy/exchange/memory_guard.h"
 #include "proxy/exchange/spill.h"
 #include "proxy/observe/process_log.h"
 #include "proxy/observe/worker_observer.h"
@@ -34,7 +37,9 @@ struct Services {
   observe::WorkerObserver& observer;
   observe::ProcessLog& log;
   const Readiness& readiness;
-  uint64_t memory_ceiling = 0;  // bytes this worker may hold in blocks before bodies spill at once
+  ClientTable& clients;
+  FlightCeiling& in_flight;
+  MemoryGuard& memory;
 };
 
 }  // namespace sluice::exchange

@@ -26,6 +26,7 @@ struct ServerLimits {
   Duration idle = std::chrono::seconds(75);        // between requests
   Duration body = std::chrono::seconds(30);        // between two reads of a body
   uint64_t body_rate = 0;  // bytes a second, averaged from the 10th second on; 0: none
+  uint64_t send_rate = 0;  // the same of an answer, while the client does not take all there is
   Duration send = std::chrono::seconds(30);   // between two writes
   Duration ping = std::chrono::seconds(60);   // HTTP/2, silent with requests: asked; 0: never
   Duration linger = std::chrono::seconds(5);  // after our FIN, for the client's
@@ -100,6 +101,8 @@ class ServerConnection : public event::Deferred {
   // requests, nothing of it read and nothing unsent. -1: not now, or not this kind.
   virtual int idle_descriptor() const { return -1; }
   virtual uint32_t requests() const { return 0; }  // begun so far
+  // Bytes of memory for what was read and not used yet, and for what the client does not take.
+  virtual uint64_t held() const { return 0; }
 };
 
 class ClientOwner {

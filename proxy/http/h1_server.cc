@@ -136,6 +136,7 @@ void H1Server::next_head() {
   if (r.in.bytes() == "\r\n") r.in.clear();
   if (r.in.empty()) return become_idle();
   if (deadline_ == TimePoint::max()) deadline_ = timers_.now() + limits_.header;
+  r.in.rest();
   watch();
 }
 
@@ -250,7 +251,10 @@ bool H1Server::discard_body() {
     if (r.discarded > limits_.linger_bytes) break;
     if (r.in.empty()) {
       const net::Io io = fill();
-      if (io.state == net::Io::State::kBlocked) return true;
+      if (io.state == net::Io::State::kBlocked) {
+        r.in.rest();
+        return true;
+      }
       if (io.state == net::Io::State::kFailed) return false;
       if (io.state == net::Io::State::kEnd) break;
     }
@@ -302,6 +306,10 @@ void H1Server::swallow() {
     lingered_ += io.count;
   }
   end();
+}
+
+uint64_t H1Server::held() const {
+  return request_ == nullptr ? 0 : request_->in.held() + request_->out.pinned();
 }
 
 // The first cause counts.
@@ -382,14 +390,16 @@ void H1Server::expire() {
       because(Ending::kTimeout);
       if (request_->send_deadline <= now) {
         request_->send_deadline = TimePoint::max();
+        request_->late = true;
         return break_off({ErrorCode::kTimeout, Side::kClient, "send"});
       }
       stop_waiting();
       return break_off({ErrorCode::kTimeout, Side::kClient, "body"});
     case Phase::kFinish:
       because(Ending::kTimeout);
-      if (request_->send_deadline <= now) return end();
-      return linger();
+      if (request_->send_deadline > now) return linger();
+      request_->late = true;
+      return reset();
     case Phase::kLinger: return end();
     case Phase::kOver: return;
   }

@@ -51,6 +51,7 @@ class H1Server final : public ServerConnection,
   void drain(bool draining) override { draining_ = draining; }
   void close(std::string_view reason) override;
   Ending ending() const override { return ending_; }
+  uint64_t held() const override;
 
  private:
   enum class Phase : uint8_t { kNew, kIdle, kHead, kStream, kFinish, kLinger, kOver };
@@ -94,6 +95,7 @@ class H1Server final : public ServerConnection,
 
   // Leaving.
   bool write_out();
+  void await_room();
   void begin_tunnel(const ResponseHead& head);
   void end_tunnel_sending();
   void settle();

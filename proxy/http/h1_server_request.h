@@ -26,7 +26,11 @@ struct H1Server::Request : Recycled<H1Server::Request> {
   BodyFraming framing = BodyFraming::kNone;  // of the answer
   uint64_t unsent_length = 0;                // of a kLength answer: what is still to be queued
   TimePoint send_deadline = TimePoint::max();
+  uint64_t written = 0;  // of the answer, given to the kernel
+  Duration stalled{0};   // while there was more than it took
+  TimePoint stalled_since;
   bool blocked = false;  // the last write was; on_writable() comes
+  bool late = false;     // the client has not taken the answer in its time
   bool dead = false;     // the transport failed: nothing can be said any more
   bool dead_told = false;
 

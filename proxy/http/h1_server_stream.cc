@@ -1,4 +1,6 @@
 // The stream of an H1Server: what the exchange says between on_request() and finish().
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -20,6 +22,20 @@ constexpr Duration kRateGrace = std::chrono::seconds(10);
 void close_by_reset(int descriptor) {
   const linger at_once{1, 0};
   ::setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+// How long that may still be waited for, after `waited`, if so many bytes are to come at least at
+// that rate.
+Duration left_at(uint64_t rate, uint64_t bytes, Duration waited) {
+  const std::chrono::duration<double> due(static_cast<double>(bytes) / static_cast<double>(rate));
+  const auto allowed = std::max(kRateGrace, std::chrono::duration_cast<Duration>(due));
+  return std::max(allowed - waited, Duration{0});
+}
+
+// Of what was given to the kernel, what the client has not taken yet.
+uint64_t unacknowledged(int descriptor) {
+  int bytes = 0;
+  return ::ioctl(descriptor, SIOCOUTQ, &bytes) == 0 ? static_cast<uint64_t>(bytes) : 0;
 }
 
 // RFC 9110 §6.4.1: these never have content.
@@ -157,7 +173,10 @@ bool H1Server::write_out() {
   Request& r = *request_;
   if (r.dead) return false;
   if (r.out.empty() || r.blocked) return true;
+  const uint64_t before = r.out.size();
   const net::Io io = transport_->write(r.out);
+  r.written += before - r.out.size();
+  if (r.send_deadline != TimePoint::max()) r.stalled += timers_.now() - r.stalled_since;
   r.send_deadline = TimePoint::max();
   if (io.state == net::Io::State::kFailed) {
     r.dead = true;
@@ -165,11 +184,22 @@ bool H1Server::write_out() {
     return false;
   }
   r.blocked = !r.out.empty();
-  if (r.blocked && (!r.tunnel || phase_ != Phase::kStream)) {
-    r.send_deadline = timers_.now() + limits_.send;
-    watch();
-  }
+  if (r.blocked && (!r.tunnel || phase_ != Phase::kStream)) await_room();
   return true;
+}
+
+// The client's clock runs while there is more than it takes.
+void H1Server::await_room() {
+  Request& r = *request_;
+  r.stalled_since = timers_.now();
+  r.send_deadline = timers_.now() + limits_.send;
+  if (limits_.send_rate > 0) {
+    const uint64_t taken =
+        r.written - std::min(r.written, unacknowledged(transport_->descriptor()));
+    const Duration left = left_at(limits_.send_rate, taken, r.stalled);
+    r.send_deadline = std::min(r.send_deadline, timers_.now() + left);
+  }
+  watch();
 }
 
 uint64_t H1Server::unsent() const {
@@ -190,7 +220,10 @@ BodyRead H1Server::read_body(Chain& into, uint64_t most) {
   Request& r = *request_;
   stop_waiting();
   if (r.receiving == Request::Receiving::kBroken) return BodyRead::kBroken;
-  if (r.is_received()) return BodyRead::kEnd;
+  if (r.is_received()) {
+    r.in.rest();
+    return BodyRead::kEnd;
+  }
   if (r.continue_owed) answer_continue();
   if (r.dead) return BodyRead::kBroken;
   const uint64_t before = into.size();
@@ -252,10 +285,8 @@ BodyRead H1Server::wait_for_body() {
   if (r.tunnel) return BodyRead::kBlocked;
   deadline_ = timers_.now() + limits_.body;
   if (limits_.body_rate > 0) {
-    const std::chrono::duration<double> due(static_cast<double>(r.received) /
-                                            static_cast<double>(limits_.body_rate));
-    const auto allowed = std::max(kRateGrace, std::chrono::duration_cast<Duration>(due));
-    deadline_ = std::min(deadline_, timers_.now() + std::max(allowed - r.waited, Duration{0}));
+    const Duration left = left_at(limits_.body_rate, r.received, r.waited);
+    deadline_ = std::min(deadline_, timers_.now() + left);
   }
   watch();
   return BodyRead::kBlocked;
@@ -324,7 +355,8 @@ void H1Server::reset() {
   const bool begun = r.sending == Request::Sending::kBody;
   const bool looks_whole = begun && r.framing == BodyFraming::kUntilClose;
   if (r.dead) return end();
-  if (!looks_whole) return linger();
+  // What a client does not take would stay with the kernel for as long as it likes.
+  if (!looks_whole && !r.late) return linger();
   close_by_reset(transport_->descriptor());
   because(Ending::kAnswer);
   end();

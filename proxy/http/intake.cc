@@ -52,8 +52,14 @@ net::Io Intake::fill(net::Transport& transport, size_t ceiling) {
 }
 
 void Intake::rest() {
-  if (!empty() || !block_ || block_->is_shared()) return;
-  clear();
+  if (!block_ || block_->is_shared()) return;
+  if (empty()) return clear();
+  if (size() > kLeastRoom || block_->capacity() < Block::kSize || Block::held() <= kMany) return;
+  BlockRef fitting = BlockRef::make(size());
+  std::memcpy(fitting->data(), bytes().data(), size());
+  end_ -= begin_;
+  begin_ = 0;
+  block_ = std::move(fitting);
 }
 
 }  // namespace sluice::http

@@ -34,14 +34,17 @@ class Intake {
   void drop_tail(size_t n) { end_ -= n; }
   // Whether fill() could read without moving or growing: for reading ahead of the demand.
   bool has_room() const { return !block_ || block_->capacity() - end_ >= kLeastRoom; }
-  // Gives the block back if no bytes are in it. A block that windows still point at is kept on with
-  // its room: a trickle of small reads then shares it instead of pinning one each.
+  // Gives the block back if no bytes are in it; where many are held, also for one that just fits
+  // the few bytes there are (a head that trickles). A block that windows still point at is kept on
+  // with its room: a trickle of small reads then shares it instead of pinning one each.
   void rest();
+  size_t held() const { return block_ ? block_->capacity() : 0; }
   // Drops everything.
   void clear() { *this = Intake{}; }
 
  private:
   static constexpr size_t kLeastRoom = 4096;
+  static constexpr size_t kMany = 64 * Block::kSize;  // as many as a thread keeps for itself
   bool make_room(size_t ceiling);
 
   BlockRef block_;

@@ -107,6 +107,13 @@ void ListenSocket::set_backlog(uint32_t backlog) {
   ::listen(fd_.get(), static_cast<int>(backlog));
 }
 
+// tcp(7) does not say so, but accepted sockets inherit it: a call for each listener, none for each
+// connection.
+void ListenSocket::limit_unsent(uint32_t bytes) {
+  if (local().is_unix()) return;
+  ::setsockopt(fd_.get(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes);
+}
+
 void ListenSocket::close() {
   fd_.reset();
   claim_.reset();

@@ -42,6 +42,9 @@ class ListenSocket {
   void refuse_new_connections();
   // Another length of the accept queue; what is queued stays.
   void set_backlog(uint32_t backlog);
+  // Connections accepted from now on leave at most about so many bytes with the kernel that were
+  // not sent yet, rather than all that its buffers take. TCP only.
+  void limit_unsent(uint32_t bytes);
   // Before this object goes. Requires: nobody watches the descriptor any more.
   void close();
   bool is_open() const { return fd_.is_open(); }

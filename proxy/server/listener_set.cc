@@ -52,6 +52,7 @@ void ListenerSet::adopt(const std::vector<ListenerOrder>& orders) {
     next.push_back(order.shared);
     departures_.recall(*order.shared);
     order.shared->socket.set_backlog(order.config.backlog);
+    if (unsent_ > 0) order.shared->socket.limit_unsent(unsent_);
   }
   for (const auto& listener : listeners_) {
     if (std::find(next.begin(), next.end(), listener) == next.end()) departures_.begin(listener);

@@ -21,6 +21,9 @@ class ListenerSet {
   ListenerSet(observe::Metrics& metrics, SocketStock& sockets, Departures& departures)
       : metrics_(metrics), sockets_(sockets), departures_(departures) {}
 
+  // See net::ListenSocket; of all that are adopted from now on. 0: the kernel's own.
+  void limit_unsent(uint32_t bytes) { unsent_ = bytes; }
+
   // The orders for a configuration; new sockets are open and bound, the set itself is as before.
   // Errors name every address that could not be had.
   Result<std::vector<ListenerOrder>> prepare(const std::vector<config::Listener>& wanted) const;
@@ -48,6 +51,7 @@ class ListenerSet {
   SocketStock& sockets_;
   std::vector<std::shared_ptr<ListenerShared>> listeners_;
   Departures& departures_;
+  uint32_t unsent_ = 0;
 };
 
 }  // namespace sluice::server

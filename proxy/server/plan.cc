@@ -16,8 +16,8 @@ constexpr size_t kLongestValue = 120;
 constexpr size_t kNoteColumn = 44;
 
 // section.key of what is fixed at birth.
-constexpr std::array<std::string_view, 4> kRestart = {"workers", "metrics.buckets", "limits.memory",
-                                                      "access_log.buffer"};
+constexpr std::array<std::string_view, 5> kRestart = {"workers", "metrics.buckets", "limits.memory",
+                                                      "limits.clients", "access_log.buffer"};
 
 std::string path_of(const Change& change) {
   std::string path = change.section;

@@ -66,6 +66,7 @@ int Process::prepare() {
   reloads_ = std::make_unique<ReloadRecord>(*metrics_);
   departures_ = std::make_unique<Departures>(*loop_, workers_, *log_, [this] { reload_waiting(); });
   listeners_ = std::make_unique<ListenerSet>(*metrics_, sockets_, *departures_);
+  listeners_->limit_unsent(unsent_ceiling(config));
   if (const auto opened = open_tls(); !opened) return give_up(opened.error());
   config::Faults faults;
   auto secured = tls_->prepare(config.listeners, faults);
@@ -139,9 +140,13 @@ Status Process::make_workers(const config::Config& config) {
   raise_descriptor_limit();
   connections_.ceiling = connection_ceiling(config);
   const unsigned count = worker_count(config, task_->cpus());
-  const uint64_t memory =
-      config.limits.memory.count > 0 ? config.limits.memory.count : usable_memory() / 2;
-  const Shared shared{*spill_, *log_, readiness_, connections_, memory / count};
+  const uint64_t memory = memory_ceiling(config);
+  clients_ = std::make_unique<exchange::ClientTable>(config.limits.clients);
+  in_flight_.set(config.limits.in_flight);
+  metrics_->read_gauge("buffered_limit_bytes", "Bytes in buffers from which requests are ended.",
+                       [memory] { return static_cast<double>(memory); });
+  const Shared shared{*spill_,   *log_,      readiness_,    connections_,
+                      *clients_, in_flight_, memory / count};
   for (unsigned i = 0; i < count; ++i) {
     auto worker = Worker::make(shared, metrics_->add_worker(), access_log_->queue(i));
     if (!worker) return tl::unexpected(worker.error());

@@ -139,6 +139,8 @@ class Process final : private SignalEvents,
   std::unique_ptr<exchange::SpillBudget> spill_;
   exchange::Readiness readiness_;
   ConnectionBudget connections_;
+  std::unique_ptr<exchange::ClientTable> clients_;
+  exchange::FlightCeiling in_flight_;
   std::unique_ptr<Task> task_;
   std::unique_ptr<ReloadRecord> reloads_;
   std::unique_ptr<ListenerSet> listeners_;

@@ -30,6 +30,7 @@ std::vector<std::string> needs_restart(const config::Config& now, const config::
   if (now.workers != next.workers) keys.push_back("workers");
   if (now.metrics.buckets != next.metrics.buckets) keys.push_back("metrics.buckets");
   if (now.limits.memory != next.limits.memory) keys.push_back("limits.memory");
+  if (now.limits.clients != next.limits.clients) keys.push_back("limits.clients");
   if (now.access_log.buffer != next.access_log.buffer) keys.push_back("access_log.buffer");
   return keys;
 }
@@ -151,6 +152,7 @@ void Process::apply_rest(const config::Config& config, ControlPlane::Prepared&& 
   spill_->set_ceiling(config.limits.spill.count);
   spill_->set_folder(config.spill_folder);
   connections_.ceiling = connection_ceiling(config);
+  in_flight_.set(config.limits.in_flight);
   for (const std::string& key : needs_restart(*snapshot_->config, config)) {
     log_->warning(key + ": changes with the next start only");
   }

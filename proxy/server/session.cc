@@ -53,6 +53,10 @@ void Session::on_proxy_begun() {
 void Session::on_proxy_header(Fd fd, net::ProxyHeader&& header, std::string_view wire) {
   listener_.loop().defer_delete(std::move(proxy_reader_));  // on the stack: it called us
   believe(std::move(header), wire);
+  if (proxied_ != nullptr && !listener_.admit(client_, place_)) {
+    early_end_ = observe::ConnectionEnd::kRefused;
+    return listener_.on_session_over(*this);
+  }
   if (!begin(std::move(fd))) listener_.on_session_over(*this);
 }
 
@@ -224,7 +228,11 @@ http::ServerEvents& Session::on_request(http::ServerStream& stream, http::Reques
   exchanges_.push_back(std::move(made));
   if (!refusal_.reason.empty()) {
     stream.close_after();
-    exchange.refuse(refusal_);
+    if (refusal_.status == 503) {
+      exchange.refuse_all_but_health(refusal_);
+    } else {
+      exchange.refuse(refusal_);
+    }
   } else {
     exchange.start();
   }
@@ -237,6 +245,7 @@ void Session::on_rejected(const http::Rejection& rejection) {
 
 void Session::on_idle(bool idle) {
   enter(idle ? ConnectionState::kIdle : ConnectionState::kActive);
+  listener_.services().memory.look();
 }
 
 void Session::on_over() {
@@ -266,6 +275,31 @@ void Session::close(std::string_view reason) {
   for (const auto& exchange : exchanges_) running.push_back(exchange.get());
   for (exchange::Exchange* exchange : running) exchange->abort(reason);
   if (is_h2_) connection_->retire();
+}
+
+exchange::Exchange* Session::heaviest() const {
+  exchange::Exchange* found = nullptr;
+  for (const auto& one : exchanges_) {
+    if (found == nullptr || one->held() > found->held()) found = one.get();
+  }
+  return found;
+}
+
+Burden Session::burden() {
+  Burden burden;
+  burden.session = this;
+  if (connection_ != nullptr) burden.bytes += connection_->held();
+  for (const auto& one : exchanges_) burden.bytes += one->held();
+  if (const auto* found = heaviest()) {
+    burden.since = found->began();
+    if (found->is_health()) burden.bytes = 0;
+  }
+  return burden;
+}
+
+void Session::shed() {
+  if (auto* found = heaviest()) return found->abort("memory");
+  if (connection_ != nullptr) connection_->close("memory");
 }
 
 void Session::list_tunnels(std::vector<exchange::Exchange*>& into) const {

@@ -22,6 +22,15 @@
 namespace sluice::server {
 
 class WorkerListener;
+class Session;
+
+// What a session holds in memory, health answers apart, and since when the request has been there
+// that holds most of it.
+struct Burden {
+  uint64_t bytes = 0;
+  TimePoint since = TimePoint::max();  // of a request whose head is not whole
+  Session* session = nullptr;
+};
 
 class Session final : public event::Deferred,
                       public Recycled<Session>,
@@ -48,6 +57,9 @@ class Session final : public event::Deferred,
   // Closes: an idle connection politely; a running exchange answers 503 if it still can, else it is
   // broken off; either is counted under the reason (static text).
   void close(std::string_view reason);
+  Burden burden();
+  // Ends the request that holds most.
+  void shed();
   // Adds those that may have to end by Exchange::end_tunnel().
   void list_tunnels(std::vector<exchange::Exchange*>& into) const;
   observe::ConnectionEnd end() const;
@@ -79,6 +91,7 @@ class Session final : public event::Deferred,
   void on_verdict(Verdict verdict) override;
   void on_parted() override;
   bool shake_hands(Fd fd);
+  exchange::Exchange* heaviest() const;
   bool open_secured();
   bool open_refusing();
   bool open(Fd fd, uint32_t requests);
@@ -91,13 +104,14 @@ class Session final : public event::Deferred,
   net::IpPort client_;  // the socket's other end, or whom its PROXY header names
   observe::ConnectionState state_ = observe::ConnectionState::kNew;
   observe::ConnectionEnd early_end_ = observe::ConnectionEnd::kFailed;  // without a connection_
-  exchange::Outcome refusal_{};    // of whatever is asked first; no reason: none
-  int descriptor_ = -1;            // connection_'s
-  bool is_secure_ = false;         // the same
-  bool is_h2_ = false;             // the same: several exchanges at once
-  uint32_t index_ = 0;             // in the listener's sessions
-  Session* idle_next_ = nullptr;   // the listener's list of idle sessions
-  Session** idle_prev_ = nullptr;  // the pointer that points here; null: not in it
+  exchange::Outcome refusal_{};         // of whatever is asked first; no reason: none
+  int descriptor_ = -1;                 // connection_'s
+  bool is_secure_ = false;              // the same
+  bool is_h2_ = false;                  // the same: several exchanges at once
+  uint32_t index_ = 0;                  // in the listener's sessions
+  Session* idle_next_ = nullptr;        // the listener's list of idle sessions
+  Session** idle_prev_ = nullptr;       // the pointer that points here; null: not in it
+  exchange::ClientTable::Place place_;  // among the connections of its client
   std::unique_ptr<const net::ProxiedClient> proxied_;  // where client_ came by a PROXY header
   std::unique_ptr<const net::CertificateFacts> certificate_;    // the client's
   std::vector<std::unique_ptr<exchange::Exchange>> exchanges_;  // h1: one; h2: limits.streams

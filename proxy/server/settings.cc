@@ -14,6 +14,12 @@ namespace {
 
 constexpr uint64_t kSpareDescriptors = 64;  // for logs, files, listeners, the control thread
 
+// Of limits.memory: for 256 MiB 128 KiB, which is enough for any speed.
+constexpr uint64_t kUnsentShare = 2048;
+constexpr uint64_t kUnsentLeast = 16 * 1024;
+constexpr uint64_t kUnsentMost = 4 * 1024 * 1024;  // what the kernel's own ceiling is
+constexpr uint64_t kConnectionMemory = 8 * 1024;   // about what one costs us and the kernel
+
 }  // namespace
 
 void raise_descriptor_limit() {
@@ -28,8 +34,18 @@ uint32_t connection_ceiling(const config::Config& config) {
   const uint64_t descriptors = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 1024;
   const uint64_t possible =
       std::max<uint64_t>(16, (descriptors - std::min(descriptors, kSpareDescriptors)) / 2);
-  const uint64_t wanted = config.limits.connections == 0 ? possible : config.limits.connections;
+  const uint64_t automatic = std::min(possible, usable_memory() / kConnectionMemory);
+  const uint64_t wanted = config.limits.connections == 0 ? automatic : config.limits.connections;
   return static_cast<uint32_t>(std::min<uint64_t>(wanted, UINT32_MAX));
+}
+
+uint64_t memory_ceiling(const config::Config& config) {
+  return config.limits.memory.count > 0 ? config.limits.memory.count : usable_memory() / 2;
+}
+
+uint32_t unsent_ceiling(const config::Config& config) {
+  const uint64_t share = memory_ceiling(config) / kUnsentShare;
+  return share >= kUnsentMost ? 0 : static_cast<uint32_t>(std::max(share, kUnsentLeast));
 }
 
 unsigned worker_count(const config::Config& config, std::optional<double> task_cpus) {

@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <bit>
 #include <string>
 #include <utility>
 
@@ -35,8 +36,9 @@ Worker::Worker(const Shared& shared, std::unique_ptr<event::Loop> loop,
       observer_(metrics, &log_queue),
       log_(shared.log),
       connections_(shared.connections),
-      services_{*loop_,     shared.spill,     observer_,
-                shared.log, shared.readiness, shared.memory_ceiling},
+      memory_(*loop_, shared.memory_ceiling, *this),
+      services_{*loop_,           shared.spill,   observer_,        shared.log,
+                shared.readiness, shared.clients, shared.in_flight, memory_},
       beat_(loop_->timers(), *this) {}
 
 Worker::~Worker() {
@@ -163,6 +165,24 @@ void Worker::let_go(std::shared_ptr<ListenerShared> listener, std::function<void
 // A listener's last session tells it from inside; the listener goes on a later turn.
 void Worker::on_listener_empty() {
   if (!retired_.empty()) loop_->post([this] { forget_retired(); });
+}
+
+// The largest first, of about the same size the newest: its client has waited least.
+void Worker::shed(uint64_t bytes) {
+  std::vector<Burden> burdens;
+  for (const auto& listener : listeners_) listener->list_burdens(burdens);
+  for (const auto& listener : retired_) listener->list_burdens(burdens);
+  std::sort(burdens.begin(), burdens.end(), [](const Burden& a, const Burden& b) {
+    const auto first = std::bit_width(a.bytes);
+    const auto second = std::bit_width(b.bytes);
+    return first != second ? first > second : a.since > b.since;
+  });
+  uint64_t freed = 0;
+  for (const Burden& burden : burdens) {
+    if (freed >= bytes) return;
+    freed += burden.bytes;
+    burden.session->shed();
+  }
 }
 
 void Worker::forget_retired() {

@@ -22,6 +22,8 @@ struct Shared {
   observe::ProcessLog& log;
   const exchange::Readiness& readiness;
   ConnectionBudget& connections;
+  exchange::ClientTable& clients;
+  exchange::FlightCeiling& in_flight;
   uint64_t memory_ceiling = 0;  // of each worker
 };
 
@@ -35,7 +37,9 @@ struct ListenerOrder {
 // Each order gets the context of its listener.
 void furnish(std::vector<ListenerOrder>& orders, const TlsStock::Items& secured);
 
-class Worker final : private WorkerListenerOwner, private event::TimerEvents {
+class Worker final : private WorkerListenerOwner,
+                     private exchange::MemoryShedder,
+                     private event::TimerEvents {
  public:
   static Result<std::unique_ptr<Worker>> make(const Shared& shared, observe::WorkerMetrics& metrics,
                                               observe::AccessLogQueue& log_queue);
@@ -83,6 +87,7 @@ class Worker final : private WorkerListenerOwner, private event::TimerEvents {
   }
   bool is_draining() const override { return draining_; }
   void on_listener_empty() override;
+  void shed(uint64_t bytes) override;
   void on_timer(event::Timer& timer) override;
   void take_listeners(const std::vector<ListenerOrder>& orders);
   std::unique_ptr<WorkerListener> take_listener(const ListenerShared& shared);
@@ -94,6 +99,7 @@ class Worker final : private WorkerListenerOwner, private event::TimerEvents {
   observe::WorkerObserver observer_;
   observe::ProcessLog& log_;
   ConnectionBudget& connections_;
+  exchange::MemoryGuard memory_;
   const exchange::Services services_;
   std::shared_ptr<const exchange::Generation> generation_;
   bool draining_ = false;

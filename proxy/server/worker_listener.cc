@@ -22,6 +22,7 @@ http::ServerLimits limits_of(const config::Listener& config) {
   limits.requests = config.limits.requests;
   limits.streams = config.limits.streams;
   limits.body_rate = config.limits.body_rate.count;
+  limits.send_rate = config.limits.send_rate.count;
   limits.first_byte = config.timeouts.first_byte;
   limits.header = config.timeouts.header;
   limits.idle = config.timeouts.idle;
@@ -31,6 +32,15 @@ http::ServerLimits limits_of(const config::Listener& config) {
   return limits;
 }
 
+// Who holds less is not worth ending: that much is allowed for with each connection.
+constexpr uint64_t kLeastBurden = 4096;
+
+// A little more than a ceiling, for those that are told of it.
+uint32_t with_reserve(uint32_t ceiling) {
+  const uint64_t more = uint64_t{ceiling} + ceiling / 8 + 8;
+  return static_cast<uint32_t>(std::min<uint64_t>(more, UINT32_MAX));
+}
+
 // The limits of a codec that have a metric of their own when they are met.
 std::string_view limit_of(std::string_view reason) {
   if (reason == "request_line_too_long") return "line";
@@ -38,6 +48,7 @@ std::string_view limit_of(std::string_view reason) {
   if (reason == "too_many_headers") return "header_count";
   if (reason == "header_timeout" || reason == "proxy_header_timeout") return "header_timeout";
   if (reason == "proxy_header_too_long") return "proxy_header";
+  if (reason == "memory") return "memory";
   return {};
 }
 
@@ -65,30 +76,74 @@ WorkerListener::~WorkerListener() {
 void WorkerListener::reconfigure(const config::Listener& config) {
   config_ = config;
   codec_limits_ = limits_of(config);
+  connection_rate_ = exchange::ClientRate(config.limits.connection_rate, shared_->id.index * 2);
+  request_rate_ = exchange::ClientRate(config.limits.request_rate, shared_->id.index * 2 + 1);
 }
 
 // ---- accepting ----
 
-// At a ceiling the connection idle longest makes room; where none is idle, the newcomer is told so.
-bool WorkerListener::make_room() {
-  const bool full = shared_->open.load(std::memory_order_relaxed) >= config_.limits.connections ||
-                    budget_.open.load(std::memory_order_relaxed) >=
-                        budget_.ceiling.load(std::memory_order_relaxed);
-  if (!full) return true;
+// At a ceiling the connection idle longest makes room; where none is idle, the newcomer is told so,
+// unless it only asks for our health. They that are told have a ceiling, too.
+WorkerListener::Room WorkerListener::make_room() {
+  const uint32_t mine = shared_->open.load(std::memory_order_relaxed);
+  const uint32_t all = budget_.open.load(std::memory_order_relaxed);
+  const uint32_t most = budget_.ceiling.load(std::memory_order_relaxed);
+  if (mine < config_.limits.connections && all < most) return Room::kFree;
   services_.observer.metrics().limit_hit("connections");
-  if (idle_ == nullptr) return false;
+  if (idle_ == nullptr) {
+    const bool fits = mine < with_reserve(config_.limits.connections) && all < with_reserve(most);
+    return fits ? Room::kRefuse : Room::kNone;
+  }
   Session& oldest = *idle_;
   unlink_idle(oldest);
   oldest.close("connections");
+  return Room::kFree;
+}
+
+// Who is trusted speaks for others; they are counted by what it says of them.
+bool WorkerListener::admit(const net::IpPort& client, exchange::ClientTable::Place& place) {
+  const uint32_t most = config_.limits.client_connections;
+  if (most == 0 && !connection_rate_.is_on()) return true;
+  if (client.ip == net::IpPort{}.ip || is_trusted(client)) return true;
+  observe::WorkerMetrics& metrics = services_.observer.metrics();
+  if (most > 0) {
+    const auto found = services_.clients.take_place(client, connection_rate_.scope, most, place);
+    if (!found.remembered) metrics.limit_hit("clients");
+    if (!found.admitted) return turn_away(client, "client_connections"), false;
+  }
+  if (connection_rate_.is_on()) {
+    const auto rate = services_.clients.take(client, connection_rate_, loop().now());
+    if (!rate.remembered) metrics.limit_hit("clients");
+    if (!rate.admitted) return turn_away(client, "connection_rate"), false;
+  }
   return true;
+}
+
+void WorkerListener::turn_away(const net::IpPort& client, std::string_view limit) {
+  services_.observer.metrics().limit_hit(limit);
+  services_.observer.metrics().dropped(limit);
+  services_.log.limited(observe::Severity::kWarning, std::string(limit) + " " + shared_->name,
+                        "listener " + shared_->name + ": a connection from " +
+                            std::string(client.ip_text().view()) +
+                            " was closed: " + std::string(limit));
 }
 
 void WorkerListener::on_accepted(Fd fd, const net::SocketAddress& client) {
   services_.observer.metrics().accepted(shared_->id);
   if (is_draining()) note_round_trip(fd.get());
-  const bool has_room = make_room();
-  Session& session = add_session(client.ip_port());
-  if (!has_room) session.refuse_first();
+  const net::IpPort from = client.ip_port();
+  exchange::ClientTable::Place place;
+  if (!wants_proxy_header(from) && !admit(from, place)) {
+    return services_.observer.metrics().ended(shared_->id, observe::ConnectionEnd::kRefused);
+  }
+  const Room room = make_room();
+  if (room == Room::kNone) {
+    services_.observer.metrics().dropped("connections");
+    return services_.observer.metrics().ended(shared_->id, observe::ConnectionEnd::kRefused);
+  }
+  Session& session = add_session(from);
+  session.place_ = std::move(place);
+  if (room == Room::kRefuse) session.refuse_first();
   if (!session.start(std::move(fd))) on_session_over(session);
 }
 
@@ -149,6 +204,10 @@ void WorkerListener::adopt(Fd fd, const net::IpPort& client, uint32_t requests,
                            std::string_view proxied) {
   services_.observer.metrics().accepted(shared_->id);
   Session& session = add_session(client);
+  // It was admitted there.
+  if (config_.limits.client_connections > 0 && !is_trusted(client)) {
+    services_.clients.take_place(client, connection_rate_.scope, UINT32_MAX, session.place_);
+  }
   if (!session.resume(std::move(fd), requests, proxied)) on_session_over(session);
 }
 
@@ -255,6 +314,7 @@ exchange::ClientInfo WorkerListener::client_info(const net::IpPort& client) cons
   info.trusted = is_trusted(client);
   info.trusted_proxies = config_.trusted_proxies;
   info.body_limit = config_.limits.body.count;
+  if (request_rate_.is_on()) info.request_rate = &request_rate_;
   info.ends_tunnels = &ends_tunnels_;
   return info;
 }
@@ -312,6 +372,13 @@ void WorkerListener::on_rejected(const net::IpPort& client, const http::Rejectio
   services_.observer.finished(record, observe::RouteId{});
   const std::string_view limit = limit_of(rejection.reason);
   if (!limit.empty()) services_.observer.metrics().limit_hit(limit);
+}
+
+void WorkerListener::list_burdens(std::vector<Burden>& into) const {
+  for (const auto& session : sessions_) {
+    const Burden burden = session->burden();
+    if (burden.bytes >= kLeastBurden) into.push_back(burden);
+  }
 }
 
 void WorkerListener::drain(bool draining) {

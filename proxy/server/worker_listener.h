@@ -85,6 +85,8 @@ class WorkerListener final : private net::AcceptEvents {
 
   ListenerShared& shared() { return *shared_; }
   size_t sessions() const { return sessions_.size(); }
+  // Adds what holds memory.
+  void list_burdens(std::vector<Burden>& into) const;
 
   // -- for sessions --
   event::Loop& loop() { return services_.loop; }
@@ -96,6 +98,8 @@ class WorkerListener final : private net::AcceptEvents {
   bool is_draining() const { return draining_ || owner_.is_draining(); }
   bool hands_over() const { return hand_over_ != nullptr; }
   exchange::ClientInfo client_info(const net::IpPort& client) const;
+  // False, counted and logged: there may be no further connection of this client now.
+  bool admit(const net::IpPort& client, exchange::ClientTable::Place& place);
   void on_session_state(Session& session, observe::ConnectionState from,
                         observe::ConnectionState to);
   void on_session_over(Session& session);
@@ -118,7 +122,9 @@ class WorkerListener final : private net::AcceptEvents {
  private:
   void on_accepted(Fd fd, const net::SocketAddress& client) override;
   void on_accept_paused(const Error& error) override;
-  bool make_room();
+  enum class Room : uint8_t { kFree, kRefuse, kNone };
+  Room make_room();
+  void turn_away(const net::IpPort& client, std::string_view limit);
   bool is_trusted(const net::IpPort& client) const;
   Session& add_session(const net::IpPort& client);
   void note_round_trip(int descriptor);
@@ -130,6 +136,8 @@ class WorkerListener final : private net::AcceptEvents {
   WorkerListenerOwner& owner_;
   config::Listener config_;
   http::ServerLimits codec_limits_;
+  exchange::ClientRate connection_rate_;
+  exchange::ClientRate request_rate_;
   std::shared_ptr<const net::TlsContext> tls_;
   bool draining_ = false;
   bool accepting_ = true;

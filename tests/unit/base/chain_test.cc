@@ -46,6 +46,21 @@ SharedFile file_of(std::string_view text) {
 
 }  // namespace
 
+TEST_CASE("chain: what it pins is the blocks its bytes are in, each once") {
+  Chain chain;
+  CHECK(chain.pinned() == 0);
+  BlockRef block = BlockRef::make();
+  chain.append(block, block->data(), 2000);
+  chain.append(block, block->data() + 3000, 2000);
+  CHECK(chain.memory() == 4000);
+  CHECK(chain.pinned() == Block::kSize);
+  BlockRef other = BlockRef::make(5000);
+  chain.append(other, other->data(), 2000);
+  CHECK(chain.pinned() == Block::kSize + 5000);
+  chain.drop_front(4000);
+  CHECK(chain.pinned() == 5000);
+}
+
 TEST_CASE("chain: copied bytes fill the tail block") {
   Chain chain = chain_of("one ");
   chain.append_copy("two");
@@ -223,12 +238,8 @@ TEST_CASE("chain: whatever is done to it, it is the same as a string") {
     const size_t n = dice() % 40;
     const std::string text(n, static_cast<char>('a' + dice() % 26));
     switch (dice() % 7) {
-      case 0:
-        chain.append_copy(text), model += text;
-        break;
-      case 1:
-        chain.append(pieces_of({text, "|"})), model += text + "|";
-        break;
+      case 0: chain.append_copy(text), model += text; break;
+      case 1: chain.append(pieces_of({text, "|"})), model += text + "|"; break;
       case 2:
         if (n > 0) std::memcpy(chain.prepare(n), text.data(), n);
         if (n > 0) chain.commit(n);

@@ -62,7 +62,8 @@ TEST_CASE("listener: values reach the structure") {
   const auto loaded = load(with_listener(
       "{ address: \"unix:/run/x.sock\", trusted_proxies: [10.0.0.0/8, \"::1\"], backlog: 128,"
       " limits: { line: 8k, headers: 32KiB, header_count: 50, body: 10MB, connections: 7,"
-      " requests: 100, streams: 7, body_rate: 1k },"
+      " requests: 100, streams: 7, body_rate: 1k, send_rate: 2k, client_connections: 9,"
+      " connection_rate: 30/m, connection_burst: 5, request_rate: 100/s },"
       " timeouts: { first_byte: 1s, header: 2s, body: 3s, idle: 4s, send: 5s, ping: off } }"));
   CAPTURE(fault(loaded));
   REQUIRE(loaded.config);
@@ -79,6 +80,10 @@ TEST_CASE("listener: values reach the structure") {
   CHECK(l.limits.requests == 100);
   CHECK(l.limits.streams == 7);
   CHECK(l.limits.body_rate == 1_KiB);
+  CHECK(l.limits.send_rate == 2_KiB);
+  CHECK(l.limits.client_connections == 9);
+  CHECK(l.limits.connection_rate == Rate{30, 1min, 5});
+  CHECK(l.limits.request_rate == Rate{100, 1s, 0});
   CHECK(l.timeouts.first_byte == 1s);
   CHECK(l.timeouts.ping == Duration{0});
   CHECK(l.timeouts.header == 2s);

@@ -23,9 +23,24 @@ TEST_CASE("units: a duration without a unit is refused, and the message shows th
   REQUIRE_FALSE(bare);
   CHECK(bare.error().detail == "\"30\" lacks a unit; write 30s or 30ms (also m, h, d)");
   for (const std::string wrong : {"", "s", "-1s", "1.5s", "5 sec", "5S", "1m30s", "3651d",
-                            "99999999999999999999s", "18446744073709551615ns"}) {
+                                  "99999999999999999999s", "18446744073709551615ns"}) {
     CAPTURE(wrong);
     CHECK_FALSE(parse_duration(wrong));
+  }
+}
+
+TEST_CASE("units: rates are so many a second, minute or hour") {
+  CHECK(parse_rate("100/s") == Rate{100, 1s, 0});
+  CHECK(parse_rate("30/m") == Rate{30, 1min, 0});
+  CHECK(parse_rate("500/h") == Rate{500, 1h, 0});
+  CHECK(format_rate({100, 1s, 7}) == "100/s");
+  CHECK(format_rate({30, 1min, 0}) == "30/m");
+  CHECK(format_rate({500, 1h, 0}) == "500/h");
+  CHECK(format_rate(Rate{}) == "off");
+  for (const std::string wrong :
+       {"", "100", "/s", "100/", "0/s", "-1/s", "1.5/s", "5/d", "5/ms", "1000001/s", "5/s/s"}) {
+    CAPTURE(wrong);
+    CHECK_FALSE(parse_rate(wrong));
   }
 }
 

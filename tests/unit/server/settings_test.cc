@@ -15,6 +15,26 @@ TEST_CASE("settings: workers as configured, or as many as may run") {
   CHECK(worker_count(config) == usable_cpus());
 }
 
+TEST_CASE("settings: connections as configured, or as many as there is memory for") {
+  config::Config config;
+  config.limits.connections = 77;
+  CHECK(connection_ceiling(config) == 77);
+  config.limits.connections = 0;
+  CHECK(connection_ceiling(config) >= 16);
+  CHECK(connection_ceiling(config) <= usable_memory() / 8192);
+}
+
+TEST_CASE("settings: a small container leaves little with the kernel") {
+  config::Config config;
+  config.limits.memory = 256_MiB;
+  CHECK(memory_ceiling(config) == (256ULL << 20));
+  CHECK(unsent_ceiling(config) == 128 * 1024);
+  config.limits.memory = 1_MiB;
+  CHECK(unsent_ceiling(config) == 16 * 1024);
+  config.limits.memory = 8_GiB;
+  CHECK(unsent_ceiling(config) == 0);
+}
+
 TEST_CASE("settings: the access log's") {
   config::AccessLog log;
   log.path = "/x";
