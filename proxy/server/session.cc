@@ -13,7 +13,7 @@ namespace sluice::server {
 using observe::ConnectionState;
 
 Session::Session(WorkerListener& listener, const net::IpPort& client)
-    : listener_(listener), client_(client) {}
+    : listener_(listener), born_(listener.loop().now()), client_(client) {}
 
 Session::~Session() = default;
 
@@ -288,6 +288,7 @@ exchange::Exchange* Session::heaviest() const {
 Burden Session::burden() {
   Burden burden;
   burden.session = this;
+  burden.since = born_;
   if (connection_ != nullptr) burden.bytes += connection_->held();
   for (const auto& one : exchanges_) burden.bytes += one->held();
   if (const auto* found = heaviest()) {

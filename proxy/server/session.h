@@ -25,10 +25,10 @@ class WorkerListener;
 class Session;
 
 // What a session holds in memory, health answers apart, and since when the request has been there
-// that holds most of it.
+// that holds most of it; where its head is not whole, the connection.
 struct Burden {
   uint64_t bytes = 0;
-  TimePoint since = TimePoint::max();  // of a request whose head is not whole
+  TimePoint since;
   Session* session = nullptr;
 };
 
@@ -101,6 +101,7 @@ class Session final : public event::Deferred,
   void enter(observe::ConnectionState state);
 
   WorkerListener& listener_;
+  const TimePoint born_;
   net::IpPort client_;  // the socket's other end, or whom its PROXY header names
   observe::ConnectionState state_ = observe::ConnectionState::kNew;
   observe::ConnectionEnd early_end_ = observe::ConnectionEnd::kFailed;  // without a connection_

@@ -14,11 +14,14 @@ namespace {
 
 constexpr uint64_t kSpareDescriptors = 64;  // for logs, files, listeners, the control thread
 
+// About what a connection with a request costs us and the kernel, its body apart. They have the
+// half of the memory that the buffers (memory_ceiling) have not.
+constexpr uint64_t kConnectionMemory = 8 * 1024;
+constexpr uint64_t kSecureConnectionMemory = 24 * 1024;
 // Of limits.memory: for 256 MiB 128 KiB, which is enough for any speed.
 constexpr uint64_t kUnsentShare = 2048;
 constexpr uint64_t kUnsentLeast = 16 * 1024;
 constexpr uint64_t kUnsentMost = 4 * 1024 * 1024;  // what the kernel's own ceiling is
-constexpr uint64_t kConnectionMemory = 8 * 1024;   // about what one costs us and the kernel
 
 }  // namespace
 
@@ -34,7 +37,10 @@ uint32_t connection_ceiling(const config::Config& config) {
   const uint64_t descriptors = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 1024;
   const uint64_t possible =
       std::max<uint64_t>(16, (descriptors - std::min(descriptors, kSpareDescriptors)) / 2);
-  const uint64_t automatic = std::min(possible, usable_memory() / kConnectionMemory);
+  const bool secure = std::any_of(config.listeners.begin(), config.listeners.end(),
+                                  [](const auto& listener) { return listener.tls.enabled; });
+  const uint64_t each = secure ? kSecureConnectionMemory : kConnectionMemory;
+  const uint64_t automatic = std::min(possible, usable_memory() / 2 / each);
   const uint64_t wanted = config.limits.connections == 0 ? automatic : config.limits.connections;
   return static_cast<uint32_t>(std::min<uint64_t>(wanted, UINT32_MAX));
 }

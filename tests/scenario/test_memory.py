@@ -128,6 +128,20 @@ class Memory(Scenario):
                 self.assertTrue(all(t.startswith(b"HTTP/1.1 503 ") for t in told if t), told[:3])
                 self.assertEqual(sluice.get("/").status, 200)
 
+    def test_of_the_same_size_the_newest_go_first(self):
+        with Origin(lambda r: answer("fine")) as origin, Sluice.before(origin, top="limits: { memory: 1MiB }") as sluice:
+            head = b"GET / HTTP/1.1\r\nHost: a\r\nX-A: " + b"a" * 10_000  # in a block of 64 KiB
+            clients = []
+            for n in range(20):
+                clients.append(sluice.client())
+                clients[-1].send(head)
+                eventually(lambda: sluice.metric("sluice_connections", state="active") + sluice.metric("sluice_dropped_total", reason="memory") >= n + 1)
+            shed = eventually(lambda: sluice.metric("sluice_dropped_total", reason="memory"), "requests that were ended")
+            self.assertWithin(shed, 2, 8)
+            for client in clients[:12]:
+                client.send(b"\r\n\r\n")
+            self.assertEqual([c.response().status for c in clients[:12]], [200] * 12)
+
     def test_many_small_heads_cost_little(self):
         """2 000 heads that trickle are no reason to end any."""
         with Origin(lambda r: answer("fine")) as origin, Cgroup(self.limit()) as group:

@@ -21,7 +21,13 @@ TEST_CASE("settings: connections as configured, or as many as there is memory fo
   CHECK(connection_ceiling(config) == 77);
   config.limits.connections = 0;
   CHECK(connection_ceiling(config) >= 16);
-  CHECK(connection_ceiling(config) <= usable_memory() / 8192);
+  CHECK(connection_ceiling(config) <= usable_memory() / 2 / 8192);
+  const uint32_t plain = connection_ceiling(config);
+  config.listeners.resize(1);
+  CHECK(connection_ceiling(config) == plain);
+  config.listeners[0].tls.enabled = true;
+  CHECK(connection_ceiling(config) <= plain);
+  CHECK(connection_ceiling(config) <= usable_memory() / 2 / 24576);
 }
 
 TEST_CASE("settings: a small container leaves little with the kernel") {
