@@ -179,7 +179,9 @@ echo json_encode(['method' => $_SERVER['REQUEST_METHOD'], 'uri' => $_SERVER['REQ
     "warn.php": "<?php error_log('remembered'); echo 'warned';",
     "fatal.php": "<?php ini_set('display_errors', '0'); nothing_of_this_name();",
     "moved.php": "<?php header('Location: /elsewhere');",
-    "once.php": "<?php file_put_contents(__DIR__ . '/done', $_POST['n'] . \"\\n\", FILE_APPEND | LOCK_EX); echo $_POST['n'];",
+    "once.php": """<?php  // a signal to php-fpm may interrupt the wait for the lock
+while (@file_put_contents(__DIR__ . '/done', $_POST['n'] . "\\n", FILE_APPEND | LOCK_EX) === false);
+echo $_POST['n'];""",
 }
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 

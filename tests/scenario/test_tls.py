@@ -356,4 +356,4 @@ class Looking(Tls):
                 lines = file.read().splitlines()
             self.assertTrue(any(line.startswith("CLIENT_TRAFFIC_SECRET_0 ") for line in lines), lines)
             self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
-            self.assertIn("secrets", sluice.stderr())
+            eventually(lambda: "secrets" in sluice.stderr(), "the warning")
