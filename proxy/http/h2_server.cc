@@ -462,4 +462,10 @@ bool H2Server::wants_write() const {
   return !out_.empty() || nghttp2_session_want_write(session_) != 0;
 }
 
+uint64_t H2Server::held() const {
+  uint64_t sum = in_.held() + out_.pinned();
+  for (const auto& stream : streams_) sum += stream->in.pinned() + stream->out.pinned();
+  return sum;
+}
+
 }  // namespace sluice::http

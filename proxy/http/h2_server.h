@@ -52,6 +52,7 @@ class H2Server final : public ServerConnection,
   void retire() override;
   Ending ending() const override { return ending_; }
   uint32_t requests() const override { return requests_; }
+  uint64_t held() const override;
   size_t streams() const { return streams_.size(); }
 
  private:

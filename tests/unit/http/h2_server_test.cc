@@ -183,10 +183,12 @@ TEST_CASE("h2: windows open only as the body is read; a slow stream stops no oth
   CHECK(rig.exchanges[1]->last == BodyRead::kEnd);
   CHECK(rig.exchanges[1]->body.size() == 300'000);
   CHECK(slow.bytes.size() == 300'000 - 65'536);  // its window, and no more
+  CHECK(rig.h2->held() >= 65'536);
   rig.exchanges[0]->greedy = true;
   rig.exchanges[0]->read();
   client.talk(rig);
   CHECK(rig.exchanges[0]->body.size() == 300'000);
+  CHECK(rig.h2->held() == 0);
 }
 
 TEST_CASE("h2: a client that opens no window holds back its own answer only, until send passes") {
