@@ -280,6 +280,7 @@ void Session::close(std::string_view reason) {
 exchange::Exchange* Session::heaviest() const {
   exchange::Exchange* found = nullptr;
   for (const auto& one : exchanges_) {
+    if (one->is_health()) continue;
     if (found == nullptr || one->held() > found->held()) found = one.get();
   }
   return found;
@@ -293,14 +294,15 @@ Burden Session::burden() {
   for (const auto& one : exchanges_) burden.bytes += one->held();
   if (const auto* found = heaviest()) {
     burden.since = found->began();
-    if (found->is_health()) burden.bytes = 0;
+  } else if (!exchanges_.empty()) {
+    burden.bytes = 0;  // health answers
   }
   return burden;
 }
 
 void Session::shed() {
   if (auto* found = heaviest()) return found->abort("memory");
-  if (connection_ != nullptr) connection_->close("memory");
+  if (exchanges_.empty() && connection_ != nullptr) connection_->close("memory");
 }
 
 void Session::list_tunnels(std::vector<exchange::Exchange*>& into) const {
