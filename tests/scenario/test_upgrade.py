@@ -258,6 +258,7 @@ class Upgrade(Scenario):
             os.remove(path)  # a crash now starts what served, though its path is gone
             before = sluice.serving_pid()
             os.kill(before, signal.SIGKILL)
+            eventually(lambda: not os.path.exists("/proc/%d" % before))  # what it has in hand until then is lost with it
             self.assertEqual(sluice.get("/").body, b"x")
             eventually(lambda: sluice.serving_pid() != before)
             self.assertEqual(sluice.metric("sluice_restarts_total", reason="SIGKILL"), 1)
