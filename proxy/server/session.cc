@@ -145,7 +145,7 @@ bool Session::open_refusing() {
   listener_.loop().defer_delete(std::move(handshake_));
   auto transport = net::PlainTransport::make(listener_.loop(), std::move(fd));
   if (!transport) return false;
-  refusal_ = {400, "plain_http"};
+  refusal_ = &kPlain;
   serve(std::move(*transport), 0, read);
   return true;
 }
@@ -226,12 +226,12 @@ http::ServerEvents& Session::on_request(http::ServerStream& stream, http::Reques
                                                    info, stream, std::move(head), owner);
   exchange::Exchange& exchange = *made;
   exchanges_.push_back(std::move(made));
-  if (!refusal_.reason.empty()) {
+  if (refusal_ != nullptr) {
     stream.close_after();
-    if (refusal_.status == 503) {
-      exchange.refuse_all_but_health(refusal_);
+    if (refusal_ == &kFull) {
+      exchange.refuse_all_but_health(*refusal_);
     } else {
-      exchange.refuse(refusal_);
+      exchange.refuse(*refusal_);
     }
   } else {
     exchange.start();
@@ -258,6 +258,7 @@ void Session::on_exchange_over(exchange::Exchange& exchange) {
                                [&exchange](const auto& owned) { return owned.get() == &exchange; });
   listener_.loop().defer_delete(std::move(*at));  // it is still on the stack: it called us
   exchanges_.erase(at);
+  if (exchanges_.empty()) exchanges_.shrink_to_fit();  // idle, it holds nothing
 }
 
 bool Session::may_travel() const {

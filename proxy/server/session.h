@@ -48,7 +48,7 @@ class Session final : public event::Deferred,
   // began with there, or nothing.
   bool resume(Fd fd, uint32_t requests, std::string_view proxied);
   // Answers 503 to whatever is asked first, then closes: the ceiling of connections was reached.
-  void refuse_first() { refusal_ = {503, "connections", 1}; }
+  void refuse_first() { refusal_ = &kFull; }
 
   // Connection: close with the next answer; idle connections stay (DESIGN, law 3).
   void drain(bool draining) {
@@ -74,6 +74,11 @@ class Session final : public event::Deferred,
 
  private:
   friend class WorkerListener;
+  using Exchanges = std::vector<std::unique_ptr<exchange::Exchange>,
+                                RecycledAllocator<std::unique_ptr<exchange::Exchange>>>;
+  static constexpr exchange::Outcome kFull{503, "connections", 1};
+  static constexpr exchange::Outcome kPlain{400, "plain_http"};
+
   http::ServerEvents& on_request(http::ServerStream& stream, http::RequestHead&& head) override;
   void on_rejected(const http::Rejection& rejection) override;
   void on_limit(std::string_view limit) override;
@@ -105,20 +110,23 @@ class Session final : public event::Deferred,
   net::IpPort client_;  // the socket's other end, or whom its PROXY header names
   observe::ConnectionState state_ = observe::ConnectionState::kNew;
   observe::ConnectionEnd early_end_ = observe::ConnectionEnd::kFailed;  // without a connection_
-  exchange::Outcome refusal_{};         // of whatever is asked first; no reason: none
-  int descriptor_ = -1;                 // connection_'s
-  bool is_secure_ = false;              // the same
-  bool is_h2_ = false;                  // the same: several exchanges at once
-  uint32_t index_ = 0;                  // in the listener's sessions
-  Session* idle_next_ = nullptr;        // the listener's list of idle sessions
-  Session** idle_prev_ = nullptr;       // the pointer that points here; null: not in it
-  exchange::ClientTable::Place place_;  // among the connections of its client
+  int descriptor_ = -1;                                                 // connection_'s
+  const exchange::Outcome* refusal_ = nullptr;  // of whatever is asked first; null: none
+  bool is_secure_ = false;                      // connection_ is
+  bool is_h2_ = false;                          // the same: several exchanges at once
+  uint32_t index_ = 0;                          // in the listener's sessions
+  Session* idle_next_ = nullptr;                // the listener's list of idle sessions
+  Session** idle_prev_ = nullptr;               // the pointer that points here; null: not in it
+  exchange::ClientTable::Place place_;          // among the connections of its client
   std::unique_ptr<const net::ProxiedClient> proxied_;  // where client_ came by a PROXY header
-  std::unique_ptr<const net::CertificateFacts> certificate_;    // the client's
-  std::vector<std::unique_ptr<exchange::Exchange>> exchanges_;  // h1: one; h2: limits.streams
+  std::unique_ptr<const net::CertificateFacts> certificate_;  // the client's
+  Exchanges exchanges_;                                       // h1: one; h2: limits.streams
   std::unique_ptr<http::ServerConnection> connection_;
   std::unique_ptr<net::ProxyReader> proxy_reader_;  // before connection_, where it is asked for
   std::unique_ptr<Handshake> handshake_;            // before connection_, where TLS is spoken
 };
+
+// What an idle client connection costs, beside http::H1Server and its transport; keep it small.
+static_assert(sizeof(Session) <= 184);
 
 }  // namespace sluice::server

@@ -58,11 +58,11 @@ TlsStock::Items TlsStock::prepare(const std::vector<config::Listener>& listeners
 
 TlsStock::Items TlsStock::read(const std::vector<config::Listener>& listeners, const Items& before,
                                const KeyLog& key_log, config::Faults& faults) {
-  net::TlsContext::start_library();
   Items items;
   for (size_t i = 0; i < listeners.size(); ++i) {
     const config::Listener& listener = listeners[i];
     if (!listener.tls.enabled) continue;
+    net::TlsContext::start_library();  // once; it takes milliseconds that others need not pay
     Item item;
     item.listener = listener.address.text;
     item.key = "listeners[" + std::to_string(i) + "].tls";
